@@ -1,57 +1,147 @@
 package protocol
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // ErrMalformed is wrapped by every decoding error.
 var ErrMalformed = errors.New("malformed message")
 
+// Nesting limits of decoded messages. A command may be 32 levels deep (guarantees.md
+// S23), payloads included; replies carry payloads that deep in their own envelope.
+const (
+	maxDepth      = 32
+	maxReplyDepth = maxDepth + 8
+)
+
 // CommandDecoder reads the commands of one transport message.
-type CommandDecoder struct {
-	format Format
-	rest   []byte
-}
+type CommandDecoder struct{ units }
 
 // NewCommandDecoder returns a decoder over frame, which it neither changes nor copies.
 func NewCommandDecoder(f Format, frame []byte) CommandDecoder {
-	return CommandDecoder{format: f, rest: frame}
+	return CommandDecoder{units{format: f, rest: frame}}
 }
 
 // Next decodes the next command into c, which is overwritten. It returns io.EOF
 // after the last one, and an error wrapping [ErrMalformed] for anything that is no
-// command, also for a frame that holds none at all. The Raw fields of c alias the frame.
-func (d *CommandDecoder) Next(c *Command) error { panic("unwritten") }
+// command, also for a frame that holds none at all; the error stays. The Raw fields
+// of c alias the frame, nothing else does.
+func (d *CommandDecoder) Next(c *Command) error {
+	*c = Command{}
+	return d.next(c, maxDepth)
+}
 
 // ReplyDecoder reads the replies of one transport message; it is the client's side.
-type ReplyDecoder struct {
-	format Format
-	rest   []byte
-}
+type ReplyDecoder struct{ units }
 
 // NewReplyDecoder returns a decoder over frame, which it neither changes nor copies.
 func NewReplyDecoder(f Format, frame []byte) ReplyDecoder {
-	return ReplyDecoder{format: f, rest: frame}
+	return ReplyDecoder{units{format: f, rest: frame}}
 }
 
 // Next decodes the next reply into r, like [CommandDecoder.Next].
-func (d *ReplyDecoder) Next(r *Reply) error { panic("unwritten") }
+func (d *ReplyDecoder) Next(r *Reply) error {
+	*r = Reply{}
+	return d.next(r, maxReplyDepth)
+}
+
+// units cuts a transport message into its units: lines of JSON, or Protobuf messages
+// after their length (client-protocol.md §2).
+type units struct {
+	format Format
+	begun  bool
+	rest   []byte
+}
+
+// next decodes the next unit into m, which is empty. It steps on only if that works.
+func (u *units) next(m message, depth int) error {
+	if u.begun && len(u.rest) == 0 {
+		return io.EOF
+	}
+	var unit, rest []byte
+	var err error
+	if u.format == Protobuf {
+		size, n := protowire.ConsumeVarint(u.rest)
+		if n < 0 || size > uint64(len(u.rest)-n) {
+			return fmt.Errorf("%w: length of a unit missing or beyond its frame", ErrMalformed)
+		}
+		unit, rest = u.rest[n:n+int(size)], u.rest[n+int(size):]
+		err = decodeProto(unit, m, depth)
+	} else {
+		unit, rest, _ = bytes.Cut(u.rest, lineFeed)
+		err = decodeJSON(unit, m, depth)
+	}
+	if err != nil {
+		return err
+	}
+	u.begun, u.rest = true, rest
+	return nil
+}
+
+var lineFeed = []byte{'\n'}
 
 // AppendReply appends one unit to dst, which holds nothing or the units before it
 // of the same transport message (JSON units are separated by a line feed). Line
 // breaks in JSON payloads are removed; payloads must otherwise be valid ([ValidJSON]).
-func AppendReply(dst []byte, f Format, r *Reply) []byte { panic("unwritten") }
+// Text that is not UTF-8 gets U+FFFD for each bad byte. It allocates nothing when dst
+// has room.
+func AppendReply(dst []byte, f Format, r *Reply) []byte { return appendUnit(dst, f, r) }
 
 // AppendCommand appends one unit to dst, like [AppendReply].
-func AppendCommand(dst []byte, f Format, c *Command) []byte { panic("unwritten") }
+func AppendCommand(dst []byte, f Format, c *Command) []byte { return appendUnit(dst, f, c) }
+
+func appendUnit(dst []byte, f Format, m message) []byte {
+	if f == Protobuf {
+		e := newProtoEncoder(dst)
+		e.sized(m)
+		return e.done()
+	}
+	e := newJSONEncoder(dst)
+	e.object(m)
+	return e.done()
+}
 
 // AppendPublication appends, as one unit like [AppendReply], the reply that pushes
 // pub to the subscribers of channel. It allocates nothing when dst has room.
 func AppendPublication(dst []byte, f Format, channel string, pub *Publication) []byte {
-	panic("unwritten")
+	if f == Protobuf {
+		e := newProtoEncoder(dst)
+		unit := e.open()
+		e.tag(4, protowire.BytesType) // Reply.push
+		push := e.open()
+		e.str(2, "", &channel)        // Push.channel
+		e.tag(4, protowire.BytesType) // Push.pub
+		e.sized(pub)
+		e.close(push)
+		e.close(unit)
+		return e.done()
+	}
+	e := newJSONEncoder(dst)
+	e.buf = append(e.buf, `{"push":{`...)
+	e.str(2, "channel", &channel)
+	e.key("pub")
+	e.object(pub)
+	e.buf = append(e.buf, '}', '}')
+	return e.done()
 }
 
 // AppendPing appends the empty reply, like [AppendReply].
-func AppendPing(dst []byte, f Format) []byte { panic("unwritten") }
+func AppendPing(dst []byte, f Format) []byte {
+	if f == Protobuf {
+		return append(dst, 0)
+	}
+	if len(dst) > 0 {
+		dst = append(dst, '\n')
+	}
+	return append(dst, '{', '}')
+}
 
-// ValidJSON tells whether data is exactly one JSON value, at most 32 levels deep
-// (guarantees.md S23), so that it may be embedded into JSON messages.
-func ValidJSON(data []byte) bool { panic("unwritten") }
+// ValidJSON tells whether data is exactly one JSON value in UTF-8, at most 32 levels
+// deep (guarantees.md S23), so that it may be embedded into JSON messages. Objects may
+// name a member twice: payloads travel as they are (server-api.md §1).
+func ValidJSON(data []byte) bool { return validJSON(data, maxDepth) }

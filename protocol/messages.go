@@ -100,6 +100,10 @@ type Publication struct {
 	Epoch    string
 	PrevData Raw
 	Version  uint64
+
+	// Binary says that Data or an info is not JSON, so that it cannot go to JSON
+	// clients. The server keeps it beside the publication; it is never on the wire.
+	Binary bool
 }
 
 // StreamPosition is a place in a channel's stream: Offset publications into Epoch.
