@@ -29,6 +29,9 @@ type ChannelOptions struct {
 	// [RecoverCache] also when the client did not ask.
 	RecoveryMode     RecoveryMode
 	AutoCacheRecover bool
+	// ForcePositioning, ForceRecovery and ForcePushJoinLeave are the features of
+	// subscriptions that nobody asks for: those the server makes.
+	ForcePositioning, ForceRecovery, ForcePushJoinLeave bool
 	// DataFormat is what publications must be.
 	DataFormat DataFormat
 	// Source, if not nil, is where the channel's past is read from instead of the

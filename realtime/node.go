@@ -1,7 +1,15 @@
 package realtime
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kuranty/kuranty/protocol"
@@ -12,113 +20,184 @@ import (
 // The errors of its methods are [*protocol.Error] where the caller is to blame:
 // [protocol.ErrUnknownChannel], [protocol.ErrBadRequest], [protocol.ErrNotAvailable]
 // (the channel lacks the feature), [protocol.ErrUnrecoverable]; others are the broker's.
-type Node struct{}
+type Node struct {
+	o        Options
+	uid      string
+	hub      *hub
+	wheel    *wheel
+	registry *registry
+	draining atomic.Bool
+
+	// ctx ends after Run has closed the sessions; work of theirs uses it.
+	ctx    context.Context
+	cancel context.CancelFunc
+	// spawned counts the short-lived goroutines: shard workers and clean-up.
+	spawned sync.WaitGroup
+
+	queuedBytes atomic.Int64
+	count       counters
+}
+
+type counters struct {
+	connects, publications, deliveries atomic.Uint64
+	recovered, unrecovered             atomic.Uint64
+	insufficient, slowCloses, panics   atomic.Uint64
+}
 
 // New returns a node that serves sessions once [Node.Run] is called.
-func New(o Options) (*Node, error) { panic("unwritten") }
+func New(o Options) (*Node, error) {
+	if o.Channels == nil || o.Authorizer == nil {
+		return nil, errors.New("realtime: Options.Channels and Options.Authorizer must be set")
+	}
+	o = o.withDefaults()
+	ctx, cancel := context.WithCancel(context.Background())
+	n := &Node{o: o, uid: newID(), wheel: newWheel(), registry: newRegistry(), ctx: ctx, cancel: cancel}
+	n.hub = newHub(n)
+	o.Broker.Attach(n.hub)
+	return n, nil
+}
+
+// withDefaults fills in what is zero.
+func (o Options) withDefaults() Options {
+	if o.Name == "" {
+		o.Name, _ = os.Hostname()
+	}
+	if o.Broker == nil {
+		o.Broker = NewMemoryBroker(MemoryOptions{})
+	}
+	if o.Presence == nil {
+		o.Presence = NewMemoryPresence()
+	}
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	o.PingInterval = cmp.Or(o.PingInterval, 25*time.Second)
+	o.PongTimeout = cmp.Or(o.PongTimeout, 8*time.Second)
+	o.StaleCloseDelay = cmp.Or(o.StaleCloseDelay, 10*time.Second)
+	o.ExpiredCloseDelay = cmp.Or(o.ExpiredCloseDelay, 25*time.Second)
+	o.ExpiredSubCloseDelay = cmp.Or(o.ExpiredSubCloseDelay, 25*time.Second)
+	o.PresenceUpdateInterval = cmp.Or(o.PresenceUpdateInterval, 27*time.Second)
+	o.PositionCheckDelay = cmp.Or(o.PositionCheckDelay, 2*time.Second)
+	o.QueueBytes = cmp.Or(o.QueueBytes, 1<<20)
+	o.MessageBytes = cmp.Or(o.MessageBytes, 64<<10)
+	o.FirstMessageBytes = min(cmp.Or(o.FirstMessageBytes, 16<<10), o.MessageBytes)
+	o.CommandLimit = cmp.Or(o.CommandLimit, 64)
+	o.ChannelLimit = cmp.Or(o.ChannelLimit, 128)
+	o.ChannelMaxLength = cmp.Or(o.ChannelMaxLength, 255)
+	o.HistoryLimit = cmp.Or(o.HistoryLimit, 300)
+	o.RecoveryLimit = cmp.Or(o.RecoveryLimit, 300)
+	return o
+}
 
 // Run serves until ctx ends, then closes what [Node.Shutdown] left and returns after
 // all goroutines of the node have ended.
-func (n *Node) Run(ctx context.Context) error { panic("unwritten") }
+func (n *Node) Run(ctx context.Context) error {
+	brokerCtx, stopBroker := context.WithCancel(context.WithoutCancel(ctx))
+	broker := make(chan error, 1)
+	go func() { broker <- n.o.Broker.Run(brokerCtx) }()
+	ticks := time.NewTicker(wheelTick)
+	defer ticks.Stop()
+	n.spawn(func() { n.watchPositions(ctx) })
+
+	var err error
+	var due []*Session
+	for running := true; running; {
+		select {
+		case <-ctx.Done():
+			running = false
+		case err = <-broker:
+			broker <- nil
+			running = false
+		case <-ticks.C:
+			due = n.wheel.due(due[:0])
+			now := n.wheel.now()
+			for _, s := range due {
+				n.onTime(s, now)
+			}
+			clear(due)
+		}
+	}
+	n.draining.Store(true)
+	for _, s := range n.registry.all() {
+		s.Close(protocol.CloseShutdown)
+	}
+	n.spawned.Wait()
+	n.cancel()
+	stopBroker()
+	if brokerErr := <-broker; err == nil && !errors.Is(brokerErr, context.Canceled) {
+		err = brokerErr
+	}
+	if err != nil {
+		return fmt.Errorf("run broker: %w", err)
+	}
+	return nil
+}
+
+// onTime contains a panic to the session that raised it.
+func (n *Node) onTime(s *Session, now time.Duration) {
+	defer func() {
+		if r := recover(); r != nil {
+			n.panicked("time", r)
+			s.Close(protocol.CloseInternal)
+		}
+	}()
+	s.onTime(now)
+}
+
+// spawn runs f in a goroutine that Run waits for.
+func (n *Node) spawn(f func()) {
+	n.spawned.Go(func() {
+		defer func() {
+			if r := recover(); r != nil {
+				n.panicked("background", r)
+			}
+		}()
+		f()
+	})
+}
+
+// panicked reports a panic that was contained.
+func (n *Node) panicked(where string, r any) {
+	n.count.panics.Add(1)
+	n.o.Logger.Error("panic", "where", where, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+}
+
+// asError is what a client is told of err; what is not its business is logged.
+func (n *Node) asError(doing string, err error) *protocol.Error {
+	var refusal *protocol.Error
+	if errors.As(err, &refusal) {
+		return refusal
+	}
+	n.o.Logger.Error(doing, "error", err)
+	return protocol.ErrInternal
+}
 
 // Shutdown refuses new sessions and closes the existing ones with
 // [protocol.CloseShutdown], evenly over drain; it returns when all are closed or
 // ctx ends.
-func (n *Node) Shutdown(ctx context.Context, drain time.Duration) error { panic("unwritten") }
-
-// NewSession returns the session of a connection that has just been accepted.
-func (n *Node) NewSession(c Conn) *Session { panic("unwritten") }
-
-// PublishOptions say how [Node.Publish] treats one publication.
-type PublishOptions struct {
-	// Info is the publishing connection, nil for a server's publication.
-	Info *protocol.ClientInfo
-	Tags map[string]string
-	// SkipHistory delivers without retaining or numbering.
-	SkipHistory bool
-	// IdempotencyKey, Version, VersionEpoch and Position are those of [StreamOptions].
-	IdempotencyKey string
-	Version        uint64
-	VersionEpoch   string
-	Position       *protocol.StreamPosition
+func (n *Node) Shutdown(ctx context.Context, drain time.Duration) error {
+	n.draining.Store(true)
+	sessions := n.registry.all()
+	const steps = 50
+	pause := time.NewTicker(max(drain/steps, time.Millisecond))
+	defer pause.Stop()
+	for step := range steps {
+		from, to := len(sessions)*step/steps, len(sessions)*(step+1)/steps
+		if from == to {
+			continue
+		}
+		for _, s := range sessions[from:to] {
+			s.Close(protocol.CloseShutdown)
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for _, s := range n.registry.all() { // those that came meanwhile
+		s.Close(protocol.CloseShutdown)
+	}
+	return nil
 }
-
-// Publish publishes data, which is not copied and must not change afterwards, into
-// channel. It returns the publication's position, zero if the channel keeps no
-// history, and does not wait for subscribers to read.
-func (n *Node) Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (protocol.StreamPosition, error) {
-	panic("unwritten")
-}
-
-// Target selects connections of this node: those of User ("" is the anonymous user),
-// narrowed to one connection by Client or Session if they are set.
-type Target struct{ User, Client, Session string }
-
-// SubscribeOptions are the options of [Node.Subscribe].
-type SubscribeOptions struct {
-	// ExpireAt is when the subscription expires, in seconds since 1970; 0 is never.
-	ExpireAt   int64
-	Info, Data []byte
-	// RecoverSince, if not nil, sends what was published after it.
-	RecoverSince *protocol.StreamPosition
-	Override     Override
-}
-
-// Override replaces options of the namespace where not nil.
-type Override struct {
-	Presence, JoinLeave, ForceRecovery, ForcePositioning, ForcePushJoinLeave *bool
-}
-
-// Subscribe subscribes the target's connections to channel and pushes that to them.
-func (n *Node) Subscribe(ctx context.Context, t Target, channel string, o SubscribeOptions) error {
-	panic("unwritten")
-}
-
-// Unsubscribe ends the target's subscriptions to channel, or all of them if it is empty.
-func (n *Node) Unsubscribe(ctx context.Context, t Target, channel string, why protocol.UnsubscribePush) error {
-	panic("unwritten")
-}
-
-// Disconnect closes the target's connections, except those whose ids are in keep.
-func (n *Node) Disconnect(ctx context.Context, t Target, why *protocol.Close, keep []string) error {
-	panic("unwritten")
-}
-
-// RefreshOptions are the options of [Node.Refresh].
-type RefreshOptions struct {
-	// Expired closes the connections as expired. Otherwise they expire at ExpireAt, in
-	// seconds since 1970, or never if it is 0.
-	Expired  bool
-	ExpireAt int64
-	// Info replaces the connections' info unless nil.
-	Info []byte
-}
-
-// Refresh changes when the target's connections expire.
-func (n *Node) Refresh(ctx context.Context, t Target, o RefreshOptions) error { panic("unwritten") }
-
-// Presence returns who is subscribed to channel, by client id.
-func (n *Node) Presence(ctx context.Context, channel string) (map[string]*protocol.ClientInfo, error) {
-	panic("unwritten")
-}
-
-// PresenceStats counts the connections and the distinct users subscribed to channel.
-func (n *Node) PresenceStats(ctx context.Context, channel string) (clients, users int, err error) {
-	panic("unwritten")
-}
-
-// History returns retained publications of channel; a Since with an epoch that is
-// not the stream's is [protocol.ErrUnrecoverable].
-func (n *Node) History(ctx context.Context, channel string, f HistoryFilter) (Past, error) {
-	panic("unwritten")
-}
-
-// RemoveHistory removes what channel retains; offset and epoch stay.
-func (n *Node) RemoveHistory(ctx context.Context, channel string) error { panic("unwritten") }
-
-// Channels returns the channels with subscribers, with their number, of which match
-// (nil is all) is true.
-func (n *Node) Channels(match func(channel string) bool) map[string]int { panic("unwritten") }
 
 // Info describes the node. Uptime is in seconds.
 type Info struct {
@@ -128,40 +207,15 @@ type Info struct {
 }
 
 // Info returns the node's figures as they are now.
-func (n *Node) Info() Info { panic("unwritten") }
-
-// Session is one client's connection to the node. The transport calls its methods.
-type Session struct{}
-
-// ID returns the connection's id, which is also the client's.
-func (s *Session) ID() string { panic("unwritten") }
-
-// MessageLimit returns how many bytes the next message may have.
-func (s *Session) MessageLimit() int { panic("unwritten") }
-
-// Receive handles one message of the client, which it does not retain. Calls must
-// not overlap. It returns false if the session is closing: nothing more is to be
-// read. Replies may wait until Flush.
-func (s *Session) Receive(message []byte) bool { panic("unwritten") }
-
-// Flush writes what waits; transports call it after the last Receive of what one
-// read brought.
-func (s *Session) Flush() { panic("unwritten") }
-
-// Writable tells that the connection takes bytes again ([Conn.AwaitWritable]).
-func (s *Session) Writable() { panic("unwritten") }
-
-// Stalled tells that the peer has taken nothing for the whole write timeout; the
-// session closes with [protocol.CloseSlow].
-func (s *Session) Stalled() { panic("unwritten") }
-
-// Fail closes the session because of what the peer sent, e.g. an invalid frame; c may
-// have a code of the transport (1002, 1009).
-func (s *Session) Fail(c *protocol.Close) { panic("unwritten") }
-
-// Gone tells that the peer is gone (it closed, or the connection broke). Everything
-// the session held is released; [Conn.Close] is called if it was not yet.
-func (s *Session) Gone() { panic("unwritten") }
+func (n *Node) Info() Info {
+	clients, users := n.registry.count()
+	channels, subs := n.hub.count()
+	return Info{
+		UID: n.uid, Name: n.o.Name, Version: n.o.Version,
+		Clients: clients, Users: users, Channels: channels, Subs: subs,
+		Uptime: uint32(n.wheel.now() / time.Second), //nolint:gosec // 136 years
+	}
+}
 
 // Stats are counters since start and gauges, for metrics.
 type Stats struct {
@@ -174,4 +228,15 @@ type Stats struct {
 }
 
 // Stats returns the node's counters.
-func (n *Node) Stats() Stats { panic("unwritten") }
+func (n *Node) Stats() Stats {
+	clients, users := n.registry.count()
+	channels, subs := n.hub.count()
+	c := &n.count
+	return Stats{
+		Sessions: int64(clients), Users: int64(users), Channels: int64(channels), Subscriptions: int64(subs),
+		QueuedBytes: n.queuedBytes.Load(),
+		Connects:    c.connects.Load(), Publications: c.publications.Load(), Deliveries: c.deliveries.Load(),
+		RecoveredTrue: c.recovered.Load(), RecoveredFalse: c.unrecovered.Load(),
+		InsufficientState: c.insufficient.Load(), SlowCloses: c.slowCloses.Load(), Panics: c.panics.Load(),
+	}
+}

@@ -29,10 +29,11 @@ type Options struct {
 	// expired connection or subscription (25 s both).
 	ExpiredCloseDelay, ExpiredSubCloseDelay time.Duration
 	// PresenceUpdateInterval is the time between a connection's periodic duties:
-	// presence refresh, position and expiry checks (27 s).
+	// presence refresh and the expiry of subscriptions (27 s).
 	PresenceUpdateInterval time.Duration
-	// PositionCheckDelay is how long a positioned subscription may be silent before
-	// it is compared with the stream's top (40 s).
+	// PositionCheckDelay is the time between two looks at whether positioned
+	// subscriptions have got up to their stream's top; what they miss is noticed
+	// at the second look after (2 s, so that R16's 5 s hold).
 	PositionCheckDelay time.Duration
 
 	// QueueBytes bounds what may wait for one connection's socket (1 MiB).
