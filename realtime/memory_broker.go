@@ -151,7 +151,7 @@ func (b *MemoryBroker) Unsubscribe(_ context.Context, channel string) error {
 
 // Publish implements [Broker].
 func (b *MemoryBroker) Publish(_ context.Context, channel string, pub *protocol.Publication, o StreamOptions) (Published, error) {
-	now, wall := b.now()
+	now, _ := b.now()
 	sh := b.shard(channel)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -165,7 +165,6 @@ func (b *MemoryBroker) Publish(_ context.Context, channel string, pub *protocol.
 		}
 	}
 	ch := sh.channels[channel]
-	pub.Time = wall.UnixMilli()
 	var done Published
 	switch {
 	case o.Position != nil:

@@ -19,8 +19,10 @@ import (
 //
 //	ann -> {…}            ann sends a transport message; " | " separates the units of one
 //	ann <- {…}            ann gets this unit next; everything that arrives must be written down
+//	ann <~ {…}            the same, within a minute
 //	ann <- close 3501 …   the server closes ann's connection
 //	ann gone              ann's connection breaks
+//	ann mute              ann answers no pings from now on; before, she does, and no line shows it
 //	wait 25s              time passes
 //	publish CHANNEL DATA  the server publishes
 //	unsubscribe|disconnect USER [CHANNEL]
@@ -46,6 +48,7 @@ type stage struct {
 	t       *testing.T
 	clients map[string]*pipe
 	pending map[string][]string
+	mute    map[string]bool
 	epoch   string
 }
 
@@ -57,7 +60,7 @@ func play(t *testing.T, file string) {
 	defer f.Close()
 	s := &stage{
 		world: newWorld(t, nil), t: t,
-		clients: make(map[string]*pipe), pending: make(map[string][]string),
+		clients: make(map[string]*pipe), pending: make(map[string][]string), mute: make(map[string]bool),
 	}
 	defer s.close()
 	lines := bufio.NewScanner(f)
@@ -94,15 +97,30 @@ func (s *stage) line(line string) error {
 		s.clients[who].send(what)
 	case verb == "<-":
 		return s.expect(who, what)
+	case verb == "<~":
+		for range 60 {
+			if s.collect(who); len(s.pending[who]) > 0 {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		return s.expect(who, what)
 	case verb == "gone":
 		s.clients[who].session.Gone()
 		delete(s.clients, who)
+	case verb == "mute":
+		s.mute[who] = true
 	case who == "wait":
 		d, err := time.ParseDuration(verb)
 		if err != nil {
 			return err
 		}
-		time.Sleep(d)
+		for ; d > 0; d -= time.Second {
+			time.Sleep(time.Second)
+			for who := range s.clients {
+				s.collect(who)
+			}
+		}
 	case who == "publish":
 		if _, err := s.node.Publish(ctx, verb, []byte(what), realtime.PublishOptions{}); err != nil {
 			return err
@@ -141,6 +159,10 @@ func (s *stage) collect(who string) {
 	}
 	for _, message := range p.take() {
 		for unit := range strings.SplitSeq(message, "\n") {
+			if unit == "{}" && !s.mute[who] {
+				p.send("{}")
+				continue
+			}
 			s.pending[who] = append(s.pending[who], strings.TrimPrefix(unit, "\x01"))
 		}
 	}

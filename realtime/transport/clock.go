@@ -1,0 +1,72 @@
+package transport
+
+import (
+	"sync"
+	"time"
+)
+
+// What a connection can be late with.
+const (
+	lateHead  = iota // the head of its request
+	lateRead         // taking bytes
+	lateClose        // its side of the closing handshake
+	duePing          // not the peer: a ping frame is to be sent
+	latePong         // the answer to it
+	kinds
+)
+
+// tick is the time between two looks at the clock, and so its precision.
+const tick = 20 * time.Millisecond
+
+// timed is told that its time has come, with what it gave to add. It must not block.
+type timed interface{ expire(kind int, stamp uint32) }
+
+// clock tells connections that time is up. As all deadlines of a kind are the same
+// time away, each kind is a queue. Nothing is ever taken back: whom an entry does not
+// concern any more tells by the stamp.
+type clock struct {
+	delays [kinds]time.Duration
+
+	mu     sync.Mutex
+	queues [kinds][]deadline
+}
+
+type deadline struct {
+	who   timed
+	stamp uint32
+	at    time.Time
+}
+
+// add calls who.expire after the delay of kind.
+func (c *clock) add(kind int, who timed, stamp uint32) {
+	at := time.Now().Add(c.delays[kind])
+	c.mu.Lock()
+	c.queues[kind] = append(c.queues[kind], deadline{who, stamp, at})
+	c.mu.Unlock()
+}
+
+// advance calls those whose time has come.
+func (c *clock) advance(now time.Time) {
+	for kind := range kinds {
+		for _, d := range c.due(kind, now) {
+			d.who.expire(kind, d.stamp)
+		}
+	}
+}
+
+// due takes the entries of kind that are due.
+func (c *clock) due(kind int, now time.Time) []deadline {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := c.queues[kind]
+	n := 0
+	for n < len(q) && !q[n].at.After(now) {
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	// The rest moves so that the queue does not hold on to connections long gone.
+	c.queues[kind] = append([]deadline(nil), q[n:]...)
+	return q[:n]
+}

@@ -1,0 +1,348 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// engine serves connections without a goroutine for each. Requests that are no upgrades
+// go to net/http through web.
+type engine struct {
+	server  *Server
+	web     *handoff
+	pollers []*poller
+	next    atomic.Uint32 // the poller of the next connection
+
+	listener  int         // descriptor, polled by the first poller
+	listening atomic.Bool // until it is closed
+	starved   atomic.Bool // accepting has to be tried again
+
+	held atomic.Int32 // goroutines that lost their turn
+
+	mu    sync.Mutex
+	table []*pollConn // by descriptor
+	shut  bool        // no connection is taken any more
+}
+
+const (
+	// batchSize is how many events are taken at a time.
+	batchSize = 128
+	// acceptsPerTurn and readsPerTurn bound what one event does before others have
+	// their turn.
+	acceptsPerTurn, readsPerTurn = 64, 4
+	// maxHeld bounds the goroutines that lost their turn. Beyond it pollers that are
+	// held up are not replaced.
+	maxHeld = 1024
+	// pollBuffer is what a poller reads at a time.
+	pollBuffer = 64 << 10
+)
+
+var pollBuffers = sync.Pool{New: func() any { return new([pollBuffer]byte) }}
+
+// poll starts the engine for the connections of ln and returns the listener of what
+// is left to net/http. Only plain TCP is polled.
+func (s *Server) poll(ln net.Listener) (net.Listener, error) {
+	tcp, ok := ln.(*net.TCPListener)
+	if !ok {
+		return ln, nil
+	}
+	// A duplicate, because the runtime would be woken by each connection as long as it
+	// watches the listener too.
+	fd, err := duplicate(tcp)
+	if err != nil {
+		return ln, err
+	}
+	if err := ln.Close(); err != nil {
+		return ln, errors.Join(err, unix.Close(fd))
+	}
+	e := &engine{server: s, listener: fd, web: newHandoff(ln.Addr())}
+	e.listening.Store(true)
+	for range s.o.Pollers {
+		p, err := newPoller(e)
+		if err != nil {
+			e.close()
+			return ln, errors.Join(err, unix.Close(fd))
+		}
+		e.pollers = append(e.pollers, p)
+	}
+	// Accepted sockets inherit this.
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // Nagle's delay is no failure
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4)
+	if err := e.pollers[0].ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN|unix.EPOLLET); err != nil {
+		e.close()
+		return ln, errors.Join(err, unix.Close(fd))
+	}
+	s.mu.Lock()
+	s.engine = e
+	s.mu.Unlock()
+	for _, p := range e.pollers {
+		s.spawn(func() { p.drive() })
+	}
+	return e.web, nil
+}
+
+// duplicate returns a descriptor of the same socket that is the caller's.
+func duplicate(c syscall.Conn) (fd int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, fmt.Errorf("reach socket: %w", err)
+	}
+	cerr := raw.Control(func(old uintptr) {
+		fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err = errors.Join(cerr, err); err != nil {
+		return 0, fmt.Errorf("duplicate socket: %w", err)
+	}
+	return fd, nil
+}
+
+// stopAccepting closes the listener.
+func (s *Server) stopAccepting() {
+	e := s.engine
+	if e != nil && e.listening.Swap(false) {
+		_ = e.pollers[0].ctl(unix.EPOLL_CTL_DEL, e.listener, 0) // closing removes it as well
+		_ = unix.Close(e.listener)                              // the address is free either way
+	}
+}
+
+// stopPolling closes all connections and ends the pollers once they are gone.
+func (s *Server) stopPolling() {
+	e := s.engine
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	e.shut = true
+	e.mu.Unlock()
+	e.shutdownAll()
+}
+
+// shutdownAll makes every connection look closed by its peer; when there is none, the
+// pollers end. It is called again and again.
+func (e *engine) shutdownAll() {
+	e.mu.Lock()
+	var all []*pollConn
+	for _, c := range e.table {
+		if c != nil {
+			all = append(all, c)
+		}
+	}
+	e.mu.Unlock()
+	for _, c := range all {
+		c.hangUp()
+	}
+	if len(all) == 0 {
+		e.close()
+	}
+}
+
+// close ends the pollers.
+func (e *engine) close() {
+	for _, p := range e.pollers {
+		p.close()
+	}
+}
+
+// watch replaces pollers that are held up, and does what has to be tried again.
+func (s *Server) watch() {
+	e := s.engine
+	if e == nil {
+		return
+	}
+	for _, p := range e.pollers {
+		p.watch()
+	}
+	if e.starved.Swap(false) && e.listening.Load() {
+		_ = e.pollers[0].ctl(unix.EPOLL_CTL_MOD, e.listener, unix.EPOLLIN|unix.EPOLLET) // raises the event anew
+	}
+	e.mu.Lock()
+	shut := e.shut
+	e.mu.Unlock()
+	if shut {
+		e.shutdownAll()
+	}
+}
+
+// accept takes the connections that wait.
+func (e *engine) accept() {
+	for range acceptsPerTurn {
+		if !e.listening.Load() {
+			return
+		}
+		fd, from, err := unix.Accept4(e.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch {
+		case err == nil:
+			e.add(fd, from)
+		case errors.Is(err, unix.EAGAIN):
+			return
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
+		default: // out of descriptors or memory
+			e.server.o.Logger.Warn("accept connection", "error", err)
+			e.starved.Store(true)
+			return
+		}
+	}
+	e.starved.Store(true) // the rest has its turn later
+}
+
+// add begins to serve the connection fd.
+func (e *engine) add(fd int, from unix.Sockaddr) {
+	c := e.newConn(fd, addrPort(from), hello{})
+	if !e.enter(c) {
+		_ = unix.Close(fd) // the server ends
+		return
+	}
+	e.server.clock.add(lateHead, c, 0)
+	if err := c.arm(unix.EPOLL_CTL_ADD, readable); err != nil {
+		e.server.o.Logger.Warn("poll connection", "error", err)
+		c.finish()
+	}
+}
+
+// newConn returns a connection for the next poller.
+func (e *engine) newConn(fd int, addr netipAddrPort, h hello) *pollConn {
+	p := e.pollers[e.next.Add(1)%uint32(len(e.pollers))] //nolint:gosec // a handful
+	return &pollConn{link: link{server: e.server, addr: addr, hello: h}, poller: p, fd: fd}
+}
+
+// enter puts c into the table. It reports false if the server ends.
+func (e *engine) enter(c *pollConn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.shut {
+		return false
+	}
+	if c.fd >= len(e.table) {
+		e.table = append(e.table, make([]*pollConn, c.fd+1+len(e.table)-len(e.table))...)
+	}
+	e.table[c.fd] = c
+	return true
+}
+
+// leave takes c out of the table; its descriptor is about to be closed.
+func (e *engine) leave(c *pollConn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.table[c.fd] == c {
+		e.table[c.fd] = nil
+	}
+}
+
+// adopt serves a connection that net/http has upgraded.
+func (s *Server) adopt(conn net.Conn, early []byte, h hello) {
+	s.mu.Lock()
+	e := s.engine
+	s.mu.Unlock()
+	tcp, ok := plain(conn)
+	if e == nil || !ok {
+		s.serveStream(conn, early, h)
+		return
+	}
+	addr := addrOf(conn)
+	fd, err := duplicate(tcp)
+	if err == nil {
+		err = errors.Join(unix.SetNonblock(fd, true), conn.Close())
+	}
+	if err != nil {
+		s.o.Logger.Warn("take over connection", "error", err)
+		s.leave()
+		return
+	}
+	c := e.newConn(fd, addr, h)
+	if !e.enter(c) {
+		_ = unix.Close(fd) // the server ends
+		s.leave()
+		return
+	}
+	c.begin(early)
+}
+
+// plain returns the TCP connection behind conn unless TLS lies between.
+func plain(conn net.Conn) (*net.TCPConn, bool) {
+	if h, ok := conn.(*handedConn); ok {
+		conn = h.Conn
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	return tcp, ok
+}
+
+// handoff is the listener through which net/http gets its connections.
+type handoff struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newHandoff(addr net.Addr) *handoff {
+	return &handoff{addr: addr, conns: make(chan net.Conn, 64), closed: make(chan struct{})}
+}
+
+// give hands conn to net/http. It reports false if that has ended.
+func (h *handoff) give(conn net.Conn) bool {
+	select {
+	case <-h.closed:
+		return false
+	default:
+	}
+	select {
+	case h.conns <- conn:
+		return true
+	case <-h.closed:
+		return false
+	}
+}
+
+// Accept implements [net.Listener].
+func (h *handoff) Accept() (net.Conn, error) {
+	select {
+	case conn := <-h.conns:
+		return conn, nil
+	case <-h.closed:
+		return nil, http.ErrServerClosed
+	}
+}
+
+// Close implements [net.Listener].
+func (h *handoff) Close() error {
+	h.once.Do(func() { close(h.closed) })
+	return nil
+}
+
+// Addr implements [net.Listener].
+func (h *handoff) Addr() net.Addr { return h.addr }
+
+// handedConn is a connection of which some bytes have been read already.
+type handedConn struct {
+	net.Conn
+	early []byte
+}
+
+// Read implements [net.Conn].
+func (c *handedConn) Read(p []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.early)
+	if c.early = c.early[n:]; len(c.early) == 0 {
+		c.early = nil
+	}
+	return n, nil
+}
+
+var (
+	_ = os.NewFile
+	_ = time.Now
+)

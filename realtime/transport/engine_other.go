@@ -1,0 +1,18 @@
+//go:build !linux
+
+package transport
+
+import "net"
+
+// engine is not used here: every connection is a stream.
+type engine struct{}
+
+func (s *Server) poll(ln net.Listener) (net.Listener, error) { return ln, nil }
+
+func (s *Server) stopAccepting() {}
+
+func (s *Server) stopPolling() {}
+
+func (s *Server) watch() {}
+
+func (s *Server) adopt(conn net.Conn, early []byte, h hello) { s.serveStream(conn, early, h) }

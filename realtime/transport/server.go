@@ -1,0 +1,260 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/kuranty/kuranty/protocol"
+	"github.com/kuranty/kuranty/realtime"
+)
+
+// Server carries the sessions of one node. Its methods are safe for concurrent use.
+type Server struct {
+	o          Options
+	newSession func(realtime.Conn) session
+
+	requestStart []byte // of an upgrade's request line
+	origins      origins
+	rate         *rate.Limiter
+	framings     *framings
+	clock        clock
+	stopping     atomic.Bool
+	serving      atomic.Bool
+	count        counters
+
+	mu      sync.Mutex
+	ended   bool // nothing may be started any more
+	running sync.WaitGroup
+	streams map[*streamConn]struct{}
+	engine  *engine // nil if connections are not polled
+}
+
+// Why connections are refused.
+const (
+	refusedOrigin   = iota
+	refusedLimit    // ConnectionLimit
+	refusedRate     // ConnectionRateLimit
+	refusedBad      // not a proper upgrade
+	refusedHead     // head too large
+	refusedSlow     // head too late
+	refusedStopping // the server is about to end
+	reasons
+)
+
+// reasonNames are the keys of [Stats.Refused].
+var reasonNames = [reasons]string{"origin", "limit", "rate", "bad_request", "header_size", "header_timeout", "shutdown"}
+
+type counters struct {
+	open     atomic.Int64
+	accepted atomic.Uint64
+	panics   atomic.Uint64
+	refused  [reasons]atomic.Uint64
+}
+
+// Stats are figures for metrics.
+type Stats struct {
+	// Open is the number of WebSocket connections, Accepted how many there ever were.
+	Open     int64
+	Accepted uint64
+	// Refused counts the requests that got none, by reason: origin, limit, rate, bad_request,
+	// header_size, header_timeout, shutdown.
+	Refused map[string]uint64
+	// Panics counts connections that ended by a panic.
+	Panics uint64
+}
+
+// Stats returns the server's figures.
+func (s *Server) Stats() Stats {
+	refused := make(map[string]uint64, reasons)
+	for i, name := range reasonNames {
+		refused[name] = s.count.refused[i].Load()
+	}
+	return Stats{
+		Open:     s.count.open.Load(),
+		Accepted: s.count.accepted.Load(),
+		Refused:  refused,
+		Panics:   s.count.panics.Load(),
+	}
+}
+
+// framings are the four ways in which a server lays out messages.
+type framings struct{ plain, packed [2]framing }
+
+// get returns the framing of a connection; the same for the same arguments.
+func (f *framings) get(format protocol.Format, deflate bool) *framing {
+	if deflate {
+		return &f.packed[format]
+	}
+	return &f.plain[format]
+}
+
+// New returns a server for the sessions of node. The error is about a value of o.
+func New(node *realtime.Node, o Options) (*Server, error) {
+	return newServer(func(c realtime.Conn) session { return node.NewSession(c) }, o)
+}
+
+func newServer(newSession func(realtime.Conn) session, o Options) (*Server, error) {
+	o = o.withDefaults()
+	allowed, err := newOrigins(o.AllowedOrigins)
+	if err != nil {
+		return nil, err
+	}
+	deflate, err := newDeflater(o.Compression.Level, o.Compression.MinSize)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		o:            o,
+		newSession:   newSession,
+		requestStart: []byte("GET " + o.Path),
+		origins:      allowed,
+		framings:     new(framings),
+		streams:      make(map[*streamConn]struct{}),
+	}
+	for _, f := range []protocol.Format{protocol.JSON, protocol.Protobuf} {
+		s.framings.plain[f] = framing{format: f}
+		s.framings.packed[f] = framing{format: f, deflate: deflate}
+	}
+	if n := o.ConnectionRateLimit; n > 0 {
+		s.rate = rate.NewLimiter(rate.Limit(n), n)
+	}
+	s.clock.delays = [kinds]time.Duration{
+		lateHead:  o.HeaderTimeout,
+		lateRead:  o.WriteTimeout,
+		lateClose: o.CloseTimeout,
+		duePing:   o.PingInterval,
+		latePong:  o.PongTimeout,
+	}
+	return s, nil
+}
+
+// Serve serves the connections ln accepts until ctx ends. Then it accepts no more,
+// waits up to Options.StopTimeout for requests to be answered and sessions to be
+// closed, which is the node's business ([realtime.Node.Shutdown]), closes the rest and
+// returns nil once all goroutines have ended. It closes ln, and must be called once only.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	if s.serving.Swap(true) {
+		return errors.New("serve: called twice")
+	}
+	if s.o.TLSConfig != nil {
+		ln = tls.NewListener(ln, s.o.TLSConfig)
+	}
+	ln, err := s.poll(ln)
+	if err != nil {
+		return fmt.Errorf("serve %v: %w", ln.Addr(), err)
+	}
+	web := s.web()
+	webEnded := make(chan error, 1)
+	go func() { webEnded <- web.Serve(ln) }()
+
+	ticks := time.NewTicker(tick)
+	defer ticks.Stop()
+	for err == nil && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-webEnded:
+			err = fmt.Errorf("serve %v: %w", ln.Addr(), err)
+		case now := <-ticks.C:
+			s.advance(now)
+		}
+	}
+	s.stop(context.WithoutCancel(ctx), web, ticks.C)
+	return err
+}
+
+// stop ends everything that Serve began.
+func (s *Server) stop(ctx context.Context, web *http.Server, ticks <-chan time.Time) {
+	s.stopping.Store(true)
+	s.stopAccepting()
+	ctx, cancel := context.WithTimeout(ctx, s.o.StopTimeout)
+	defer cancel()
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		if web.Shutdown(ctx) != nil {
+			_ = web.Close() // requests that took too long are cut off
+		}
+	}()
+	for s.count.open.Load() > 0 && ctx.Err() == nil {
+		s.advance(<-ticks)
+	}
+	<-answered
+	s.closeAll()
+	// Handlers that are held up must not keep others from noticing that their
+	// connection was closed, so the clock goes on.
+	ended := make(chan struct{})
+	go func() {
+		s.mu.Lock()
+		s.ended = true
+		s.mu.Unlock()
+		s.running.Wait()
+		close(ended)
+	}()
+	for {
+		select {
+		case <-ended:
+			return
+		case now := <-ticks:
+			s.advance(now)
+		}
+	}
+}
+
+// closeAll closes every connection.
+func (s *Server) closeAll() {
+	s.mu.Lock()
+	streams := s.streams
+	s.streams = nil
+	s.mu.Unlock()
+	for c := range streams {
+		_ = c.conn.Close() // its reader notices
+	}
+	s.stopPolling()
+}
+
+// advance looks at the clock.
+func (s *Server) advance(now time.Time) {
+	s.clock.advance(now)
+	s.watch()
+}
+
+// spawn runs f in a goroutine that Serve waits for. It reports false, and does not,
+// after Serve has ended.
+func (s *Server) spawn(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return false
+	}
+	s.running.Go(f)
+	return true
+}
+
+// web returns the server of requests that are no upgrades.
+func (s *Server) web() *http.Server {
+	upgrades := s.WebSocketHandler()
+	return &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == s.o.Path {
+				upgrades.ServeHTTP(w, r)
+				return
+			}
+			s.o.Handler.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: s.o.HeaderTimeout,
+		ReadTimeout:       s.o.ReadTimeout,
+		WriteTimeout:      s.o.ResponseTimeout,
+		MaxHeaderBytes:    s.o.HeaderBytes - (minHeaderBytes - 1), // net/http adds this much
+		ErrorLog:          slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
+	}
+}
