@@ -83,7 +83,7 @@ func list[T any, M messagePtr[T]](v visitor, n protowire.Number, name string, p 
 			v.sized(M(e))
 		}
 	case *jsonDecoder:
-		if v.match(n, name) && v.enter('[', name) {
+		if v.match(n, name) && v.into('[', name) {
 			for v.more(']') {
 				if !v.null() {
 					e := new(T)
@@ -128,7 +128,7 @@ func dict[T any, M messagePtr[T]](v visitor, n protowire.Number, name string, p 
 		}
 		popKeys(&v.keys, keys)
 	case *jsonDecoder:
-		if v.match(n, name) && v.enter('{', name) {
+		if v.match(n, name) && v.into('{', name) {
 			for v.more('}') {
 				if k := v.memberName(); !v.null() {
 					e := new(T)
