@@ -27,13 +27,17 @@ func NewCommandDecoder(f Format, frame []byte) CommandDecoder {
 	return CommandDecoder{units{format: f, rest: frame}}
 }
 
-// Next decodes the next command into c, which is overwritten. It returns io.EOF
-// after the last one, and an error wrapping [ErrMalformed] for anything that is no
-// command, also for a frame that holds none at all; the error stays. The Raw fields
-// of c alias the frame, nothing else does.
+// Next decodes the next command into c, which is overwritten, with
+// nothing on an error. It returns io.EOF after the last one, and an error wrapping
+// [ErrMalformed] for anything that is no command, also for a frame that holds none at
+// all; the error stays. The Raw fields of c alias the frame, nothing else does.
 func (d *CommandDecoder) Next(c *Command) error {
 	*c = Command{}
-	return d.next(c, maxDepth)
+	err := d.next(c, maxDepth)
+	if err != nil {
+		*c = Command{}
+	}
+	return err
 }
 
 // ReplyDecoder reads the replies of one transport message; it is the client's side.
@@ -47,7 +51,11 @@ func NewReplyDecoder(f Format, frame []byte) ReplyDecoder {
 // Next decodes the next reply into r, like [CommandDecoder.Next].
 func (d *ReplyDecoder) Next(r *Reply) error {
 	*r = Reply{}
-	return d.next(r, maxReplyDepth)
+	err := d.next(r, maxReplyDepth)
+	if err != nil {
+		*r = Reply{}
+	}
+	return err
 }
 
 // units cuts a transport message into its units: lines of JSON, or Protobuf messages
@@ -106,39 +114,12 @@ func appendUnit(dst []byte, f Format, m message) []byte {
 	return e.done()
 }
 
-// AppendPublication appends, as one unit like [AppendReply], the reply that pushes
-// pub to the subscribers of channel. It allocates nothing when dst has room.
-func AppendPublication(dst []byte, f Format, channel string, pub *Publication) []byte {
-	if f == Protobuf {
-		e := newProtoEncoder(dst)
-		unit := e.open()
-		e.tag(4, protowire.BytesType) // Reply.push
-		push := e.open()
-		e.str(2, "", &channel)        // Push.channel
-		e.tag(4, protowire.BytesType) // Push.pub
-		e.sized(pub)
-		e.close(push)
-		e.close(unit)
-		return e.done()
-	}
-	e := newJSONEncoder(dst)
-	e.buf = append(e.buf, `{"push":{`...)
-	e.str(2, "channel", &channel)
-	e.key("pub")
-	e.object(pub)
-	e.buf = append(e.buf, '}', '}')
-	return e.done()
-}
-
 // AppendPing appends the empty reply, like [AppendReply].
 func AppendPing(dst []byte, f Format) []byte {
 	if f == Protobuf {
 		return append(dst, 0)
 	}
-	if len(dst) > 0 {
-		dst = append(dst, '\n')
-	}
-	return append(dst, '{', '}')
+	return append(appendSeparator(dst), '{', '}')
 }
 
 // ValidJSON tells whether data is exactly one JSON value in UTF-8, at most 32 levels

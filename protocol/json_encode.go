@@ -22,12 +22,17 @@ var jsonEncoders = sync.Pool{New: func() any { return new(jsonEncoder) }}
 
 // newJSONEncoder returns an encoder that appends one unit to dst; done ends it.
 func newJSONEncoder(dst []byte) *jsonEncoder {
+	e := jsonEncoders.Get().(*jsonEncoder)
+	e.buf = appendSeparator(dst)
+	return e
+}
+
+// appendSeparator sets the next unit apart from those that dst holds.
+func appendSeparator(dst []byte) []byte {
 	if len(dst) > 0 {
 		dst = append(dst, '\n')
 	}
-	e := jsonEncoders.Get().(*jsonEncoder)
-	e.buf = dst
-	return e
+	return dst
 }
 
 func (e *jsonEncoder) done() []byte {
