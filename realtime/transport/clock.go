@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -28,7 +29,13 @@ type clock struct {
 	delays [kinds]time.Duration
 
 	mu     sync.Mutex
-	queues [kinds][]deadline
+	queues [kinds]queue
+}
+
+// queue is deadlines in order; those before head are over.
+type queue struct {
+	all  []deadline
+	head int
 }
 
 type deadline struct {
@@ -41,7 +48,7 @@ type deadline struct {
 func (c *clock) add(kind int, who timed, stamp uint32) {
 	at := time.Now().Add(c.delays[kind])
 	c.mu.Lock()
-	c.queues[kind] = append(c.queues[kind], deadline{who, stamp, at})
+	c.queues[kind].all = append(c.queues[kind].all, deadline{who, stamp, at})
 	c.mu.Unlock()
 }
 
@@ -58,15 +65,19 @@ func (c *clock) advance(now time.Time) {
 func (c *clock) due(kind int, now time.Time) []deadline {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	q := c.queues[kind]
-	n := 0
-	for n < len(q) && !q[n].at.After(now) {
-		n++
+	q := &c.queues[kind]
+	from := q.head
+	for q.head < len(q.all) && !q.all[q.head].at.After(now) {
+		q.head++
 	}
-	if n == 0 {
+	if q.head == from {
 		return nil
 	}
-	// The rest moves so that the queue does not hold on to connections long gone.
-	c.queues[kind] = append([]deadline(nil), q[n:]...)
-	return q[:n]
+	due := slices.Clone(q.all[from:q.head])
+	clear(q.all[from:q.head]) // so that nothing holds on to connections long gone
+	if q.head > len(q.all)/2 {
+		q.all = append([]deadline(nil), q.all[q.head:]...)
+		q.head = 0
+	}
+	return due
 }

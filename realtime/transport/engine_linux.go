@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"os"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +21,7 @@ type engine struct {
 	next    atomic.Uint32 // the poller of the next connection
 
 	listener  int         // descriptor, polled by the first poller
+	accepting sync.Mutex  // held while using or closing it
 	listening atomic.Bool // until it is closed
 	starved   atomic.Bool // accepting has to be tried again
 
@@ -111,7 +110,12 @@ func duplicate(c syscall.Conn) (fd int, err error) {
 // stopAccepting closes the listener.
 func (s *Server) stopAccepting() {
 	e := s.engine
-	if e != nil && e.listening.Swap(false) {
+	if e == nil {
+		return
+	}
+	e.accepting.Lock()
+	defer e.accepting.Unlock()
+	if e.listening.Swap(false) {
 		_ = e.pollers[0].ctl(unix.EPOLL_CTL_DEL, e.listener, 0) // closing removes it as well
 		_ = unix.Close(e.listener)                              // the address is free either way
 	}
@@ -178,13 +182,12 @@ func (s *Server) watch() {
 // accept takes the connections that wait.
 func (e *engine) accept() {
 	for range acceptsPerTurn {
-		if !e.listening.Load() {
-			return
-		}
-		fd, from, err := unix.Accept4(e.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, from, err := e.acceptOne()
 		switch {
 		case err == nil:
 			e.add(fd, from)
+		case errors.Is(err, net.ErrClosed):
+			return
 		case errors.Is(err, unix.EAGAIN):
 			return
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
@@ -195,6 +198,15 @@ func (e *engine) accept() {
 		}
 	}
 	e.starved.Store(true) // the rest has its turn later
+}
+
+func (e *engine) acceptOne() (int, unix.Sockaddr, error) {
+	e.accepting.Lock()
+	defer e.accepting.Unlock()
+	if !e.listening.Load() {
+		return 0, nil, net.ErrClosed
+	}
+	return unix.Accept4(e.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 }
 
 // add begins to serve the connection fd.
@@ -212,7 +224,7 @@ func (e *engine) add(fd int, from unix.Sockaddr) {
 }
 
 // newConn returns a connection for the next poller.
-func (e *engine) newConn(fd int, addr netipAddrPort, h hello) *pollConn {
+func (e *engine) newConn(fd int, addr netip.AddrPort, h hello) *pollConn {
 	p := e.pollers[e.next.Add(1)%uint32(len(e.pollers))] //nolint:gosec // a handful
 	return &pollConn{link: link{server: e.server, addr: addr, hello: h}, poller: p, fd: fd}
 }
@@ -225,7 +237,7 @@ func (e *engine) enter(c *pollConn) bool {
 		return false
 	}
 	if c.fd >= len(e.table) {
-		e.table = append(e.table, make([]*pollConn, c.fd+1+len(e.table)-len(e.table))...)
+		e.table = append(e.table, make([]*pollConn, c.fd+1-len(e.table))...)
 	}
 	e.table[c.fd] = c
 	return true
@@ -277,72 +289,3 @@ func plain(conn net.Conn) (*net.TCPConn, bool) {
 	tcp, ok := conn.(*net.TCPConn)
 	return tcp, ok
 }
-
-// handoff is the listener through which net/http gets its connections.
-type handoff struct {
-	addr   net.Addr
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newHandoff(addr net.Addr) *handoff {
-	return &handoff{addr: addr, conns: make(chan net.Conn, 64), closed: make(chan struct{})}
-}
-
-// give hands conn to net/http. It reports false if that has ended.
-func (h *handoff) give(conn net.Conn) bool {
-	select {
-	case <-h.closed:
-		return false
-	default:
-	}
-	select {
-	case h.conns <- conn:
-		return true
-	case <-h.closed:
-		return false
-	}
-}
-
-// Accept implements [net.Listener].
-func (h *handoff) Accept() (net.Conn, error) {
-	select {
-	case conn := <-h.conns:
-		return conn, nil
-	case <-h.closed:
-		return nil, http.ErrServerClosed
-	}
-}
-
-// Close implements [net.Listener].
-func (h *handoff) Close() error {
-	h.once.Do(func() { close(h.closed) })
-	return nil
-}
-
-// Addr implements [net.Listener].
-func (h *handoff) Addr() net.Addr { return h.addr }
-
-// handedConn is a connection of which some bytes have been read already.
-type handedConn struct {
-	net.Conn
-	early []byte
-}
-
-// Read implements [net.Conn].
-func (c *handedConn) Read(p []byte) (int, error) {
-	if len(c.early) == 0 {
-		return c.Conn.Read(p)
-	}
-	n := copy(p, c.early)
-	if c.early = c.early[n:]; len(c.early) == 0 {
-		c.early = nil
-	}
-	return n, nil
-}
-
-var (
-	_ = os.NewFile
-	_ = time.Now
-)

@@ -41,8 +41,8 @@ type link struct {
 	reader reader
 	pongs  []byte // answers to the pings of what is being read
 	ending bool   // the session wants no more messages
-	deaf   bool   // what the peer sends is no longer understood
 
+	deaf   atomic.Bool // what the peer sends is no longer understood
 	gone   atomic.Bool
 	ponged atomic.Uint32 // pongs seen
 }
@@ -62,7 +62,7 @@ func (l *link) NativePings() bool { return l.native }
 // consume takes bytes the peer sent, which it changes. It returns false once the
 // peer has closed.
 func (l *link) consume(p []byte) bool {
-	if l.deaf {
+	if l.deaf.Load() {
 		return true
 	}
 	more, fail := l.reader.feed(p, l)
@@ -71,7 +71,7 @@ func (l *link) consume(p []byte) bool {
 		l.pongs = nil
 	}
 	if fail != nil {
-		l.deaf = true
+		l.deaf.Store(true)
 		l.reader.release()
 		l.session.Fail(fail)
 	}
@@ -125,7 +125,7 @@ func (l *link) contain() {
 	l.server.count.panics.Add(1)
 	l.server.o.Logger.Error("panic while serving a connection",
 		"panic", fmt.Sprint(p), "peer", l.addr, "stack", string(debug.Stack()))
-	l.deaf = true
+	l.deaf.Store(true)
 	if l.session == nil {
 		return
 	}

@@ -33,8 +33,9 @@ type Server struct {
 	count        counters
 
 	mu      sync.Mutex
-	ended   bool // nothing may be started any more
-	running sync.WaitGroup
+	running int           // goroutines
+	ending  bool          // Serve waits for the last of them
+	ended   chan struct{} // closed after it
 	streams map[*streamConn]struct{}
 	engine  *engine // nil if connections are not polled
 }
@@ -119,6 +120,7 @@ func newServer(newSession func(realtime.Conn) session, o Options) (*Server, erro
 		requestStart: []byte("GET " + o.Path),
 		origins:      allowed,
 		framings:     new(framings),
+		ended:        make(chan struct{}),
 		streams:      make(map[*streamConn]struct{}),
 	}
 	for _, f := range []protocol.Format{protocol.JSON, protocol.Protobuf} {
@@ -154,21 +156,26 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("serve %v: %w", ln.Addr(), err)
 	}
 	web := s.web()
-	webEnded := make(chan error, 1)
-	go func() { webEnded <- web.Serve(ln) }()
+	webEnded := make(chan struct{})
+	var webErr error
+	go func() {
+		defer close(webEnded)
+		webErr = web.Serve(ln)
+	}()
 
 	ticks := time.NewTicker(tick)
 	defer ticks.Stop()
 	for err == nil && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case err = <-webEnded:
-			err = fmt.Errorf("serve %v: %w", ln.Addr(), err)
+		case <-webEnded:
+			err = fmt.Errorf("serve %v: %w", ln.Addr(), webErr)
 		case now := <-ticks.C:
 			s.advance(now)
 		}
 	}
 	s.stop(context.WithoutCancel(ctx), web, ticks.C)
+	<-webEnded
 	return err
 }
 
@@ -185,24 +192,24 @@ func (s *Server) stop(ctx context.Context, web *http.Server, ticks <-chan time.T
 			_ = web.Close() // requests that took too long are cut off
 		}
 	}()
-	for s.count.open.Load() > 0 && ctx.Err() == nil {
+	for waiting := true; waiting; {
 		s.advance(<-ticks)
+		select {
+		case <-answered:
+			waiting = s.count.open.Load() > 0 && ctx.Err() == nil
+		default:
+		}
 	}
-	<-answered
 	s.closeAll()
 	// Handlers that are held up must not keep others from noticing that their
 	// connection was closed, so the clock goes on.
-	ended := make(chan struct{})
-	go func() {
-		s.mu.Lock()
-		s.ended = true
-		s.mu.Unlock()
-		s.running.Wait()
-		close(ended)
-	}()
+	s.mu.Lock()
+	s.ending = true
+	s.settle()
+	s.mu.Unlock()
 	for {
 		select {
-		case <-ended:
+		case <-s.ended:
 			return
 		case now := <-ticks:
 			s.advance(now)
@@ -233,11 +240,27 @@ func (s *Server) advance(now time.Time) {
 func (s *Server) spawn(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.ending && s.running == 0 {
 		return false
 	}
-	s.running.Go(f)
+	s.running++
+	go func() {
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.running--
+			s.settle()
+		}()
+		f()
+	}()
 	return true
+}
+
+// settle notes the end of the last goroutine. s.mu is held.
+func (s *Server) settle() {
+	if s.ending && s.running == 0 {
+		close(s.ended)
+	}
 }
 
 // web returns the server of requests that are no upgrades.

@@ -116,12 +116,12 @@ func (s *Server) isUpgrade(head []byte) bool {
 
 // handshake is the two ends of an upgrade in memory.
 type handshake struct {
-	bytes.Reader
-	bytes.Buffer
+	in  bytes.Reader
+	out bytes.Buffer
 }
 
-func (h *handshake) Read(p []byte) (int, error)  { return h.Reader.Read(p) }
-func (h *handshake) Write(p []byte) (int, error) { return h.Buffer.Write(p) }
+func (h *handshake) Read(p []byte) (int, error)  { return h.in.Read(p) }
+func (h *handshake) Write(p []byte) (int, error) { return h.out.Write(p) }
 
 var errBadRequest = ws.RejectConnectionError(
 	ws.RejectionStatus(http.StatusBadRequest), ws.RejectionReason("bad request"))
@@ -142,7 +142,7 @@ func (s *Server) upgrade(head []byte) (response []byte, h hello, ok bool) {
 		why      = refusedBad
 		rw       handshake
 	)
-	rw.Reader.Reset(head)
+	rw.in.Reset(head)
 	u := ws.Upgrader{
 		OnRequest: func(uri []byte) error {
 			_, query, _ := strings.Cut(string(uri), "?")
@@ -185,12 +185,12 @@ func (s *Server) upgrade(head []byte) (response []byte, h hello, ok bool) {
 			s.leave()
 		}
 		s.refused(why)
-		if rw.Len() == 0 {
+		if rw.out.Len() == 0 {
 			return reply(http.StatusBadRequest, "malformed request"), h, false
 		}
-		return rw.Bytes(), h, false
+		return rw.out.Bytes(), h, false
 	}
-	return rw.Bytes(), s.hello(&n, headers), true
+	return rw.out.Bytes(), s.hello(&n, headers), true
 }
 
 // keeps tells whether sessions are to see the header.
