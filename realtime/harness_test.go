@@ -103,11 +103,11 @@ type gate struct {
 }
 
 type ticket struct {
-	User     string         `json:"user"`
-	ExpireIn int64          `json:"expire_in"`
-	Subs     []string       `json:"subs"`
+	User     string          `json:"user"`
+	ExpireIn int64           `json:"expire_in"`
+	Subs     []string        `json:"subs"`
 	Info     json.RawMessage `json:"info"`
-	Only     bool           `json:"only"`
+	Only     bool            `json:"only"`
 	Error    *protocol.Error `json:"error"`
 	Close    *protocol.Close `json:"close"`
 }
@@ -262,6 +262,7 @@ func (w *world) close() {
 func (w *world) dial(f protocol.Format) *pipe {
 	p := &pipe{framing: lines{f}, room: -1}
 	p.session = w.node.NewSession(p)
+	p.session.Start()
 	return p
 }
 

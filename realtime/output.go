@@ -27,7 +27,7 @@ const (
 // are never changed. Its fields are guarded by the session's lock, which is not held
 // while writing.
 type output struct {
-	units  []byte
+	units  *buffer  // nil if there are none
 	queue  [][]byte // while blocked, the first is what is left of a write
 	queued int      // bytes in queue and units
 	state  uint8
@@ -36,44 +36,55 @@ type output struct {
 	ending, dead bool
 }
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
+// buffer is a scratch buffer from one of the pools.
+type buffer struct{ b []byte }
 
-// unitsFor makes room for one more unit: it returns the units so far, to which the
-// caller appends. s.mu is held.
-func (s *Session) unitsFor() []byte {
-	if s.out.units == nil {
-		return (*buffers.Get().(*[]byte))[:0]
+var (
+	unitBuffers  = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 1024)} }}
+	chunkBuffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, writeChunk)} }}
+)
+
+// recycle returns a buffer of units to the pool, unless it has grown too large to keep.
+func recycle(u *buffer) {
+	if cap(u.b) <= 2*sealBytes {
+		u.b = u.b[:0]
+		unitBuffers.Put(u)
 	}
-	return s.out.units
 }
 
-// keepUnits stores what unitsFor returned, with what was appended. s.mu is held.
-func (s *Session) keepUnits(units []byte) {
-	s.account(len(units) - len(s.out.units))
-	s.out.units = units
-	if len(units) >= sealBytes {
+// appendUnits queues what add appends: one unit. s.mu is held.
+func (s *Session) appendUnits(add func(units []byte) []byte) {
+	if s.out.ending {
+		return
+	}
+	u := s.out.units
+	if u == nil {
+		u = unitBuffers.Get().(*buffer)
+		s.out.units = u
+	}
+	before := len(u.b)
+	u.b = add(u.b)
+	s.account(len(u.b) - before)
+	if len(u.b) >= sealBytes {
 		s.seal()
 	}
 }
 
 // appendReply queues r. s.mu is held.
 func (s *Session) appendReply(r *protocol.Reply) {
-	if s.out.ending {
-		return
-	}
-	s.keepUnits(protocol.AppendReply(s.unitsFor(), s.framing.Format(), r))
+	s.appendUnits(func(units []byte) []byte {
+		return protocol.AppendReply(units, s.framing.Format(), r)
+	})
 }
 
 // appendUnit queues a unit that is already encoded. s.mu is held.
 func (s *Session) appendUnit(unit []byte) {
-	if s.out.ending {
-		return
-	}
-	units := s.unitsFor()
-	if len(units) > 0 && s.framing.Format() == protocol.JSON {
-		units = append(units, '\n')
-	}
-	s.keepUnits(append(units, unit...))
+	s.appendUnits(func(units []byte) []byte {
+		if len(units) > 0 && s.framing.Format() == protocol.JSON {
+			units = append(units, '\n')
+		}
+		return append(units, unit...)
+	})
 }
 
 // appendFrame queues a frame, which is not copied. It reports false if the queue has
@@ -93,22 +104,15 @@ func (s *Session) appendFrame(frame []byte) bool {
 
 // seal makes a frame of the units that wait. s.mu is held.
 func (s *Session) seal() {
-	units := s.out.units
-	if len(units) == 0 {
+	u := s.out.units
+	if u == nil {
 		return
 	}
 	s.out.units = nil
-	frame := s.framing.AppendFrame(make([]byte, 0, len(units)+16), units)
+	frame := s.framing.AppendFrame(make([]byte, 0, len(u.b)+16), u.b)
 	s.out.queue = append(s.out.queue, frame)
-	s.account(len(frame) - len(units))
-	release(units)
-}
-
-// release returns a buffer to the pool, unless it is too large to keep.
-func release(b []byte) {
-	if cap(b) <= writeChunk {
-		buffers.Put(&b)
-	}
+	s.account(len(frame) - len(u.b))
+	recycle(u)
 }
 
 // account adds to the bytes that wait. s.mu is held.
@@ -118,35 +122,37 @@ func (s *Session) account(n int) {
 }
 
 // takeChunk takes what is to be written next, up to writeChunk bytes unless one
-// frame is larger; nil if nothing waits. A scratch buffer that is not nil goes to
-// release after the write. s.mu is held.
-func (s *Session) takeChunk() (chunk, scratch []byte) {
+// frame is larger; nil if nothing waits. A scratch buffer that is not nil goes back
+// to its pool after the write. s.mu is held.
+func (s *Session) takeChunk() (chunk []byte, scratch *buffer) {
 	o := &s.out
-	if len(o.queue) == 1 && len(o.units) == 0 {
+	if len(o.queue) == 0 && o.units == nil {
+		return nil, nil
+	}
+	if len(o.queue) > 0 && (len(o.queue) == 1 && o.units == nil || len(o.queue[0]) >= writeChunk/2) {
 		chunk = o.queue[0]
 		s.dropFrames(1)
 		return chunk, nil
 	}
-	if len(o.queue) == 0 && len(o.units) == 0 {
-		return nil, nil
-	}
-	scratch = (*buffers.Get().(*[]byte))[:0]
+	scratch = chunkBuffers.Get().(*buffer)
+	b := scratch.b[:0]
 	taken := 0
 	for _, frame := range o.queue {
-		if taken > 0 && len(scratch)+len(frame) > writeChunk {
+		if len(b)+len(frame) > writeChunk {
 			break
 		}
-		scratch = append(scratch, frame...)
+		b = append(b, frame...)
 		taken++
 	}
 	s.dropFrames(taken)
-	if units := o.units; len(o.queue) == 0 && len(units) > 0 {
+	if u := o.units; u != nil && len(o.queue) == 0 {
 		o.units = nil
-		s.account(-len(units))
-		scratch = s.framing.AppendFrame(scratch, units)
-		release(units)
+		s.account(-len(u.b))
+		b = s.framing.AppendFrame(b, u.b)
+		recycle(u)
 	}
-	return scratch, scratch
+	scratch.b = b
+	return b, scratch
 }
 
 // dropFrames removes the first n frames of the queue. s.mu is held.
@@ -171,10 +177,10 @@ func (s *Session) dropAll(keep int) {
 	}
 	clear(o.queue[keep:])
 	o.queue = o.queue[:keep]
-	if o.units != nil {
-		s.account(-len(o.units))
-		release(o.units)
+	if u := o.units; u != nil {
 		o.units = nil
+		s.account(-len(u.b))
+		recycle(u)
 	}
 }
 
@@ -248,12 +254,16 @@ func (s *Session) resume(from uint8) {
 		}
 		s.mu.Unlock()
 		n, err := s.conn.TryWrite(chunk)
+		var rest []byte
 		if err == nil && n < len(chunk) {
-			s.block(append([]byte(nil), chunk[n:]...))
-			return
+			rest = append(rest, chunk[n:]...)
 		}
 		if scratch != nil {
-			release(scratch)
+			chunkBuffers.Put(scratch)
+		}
+		if rest != nil {
+			s.block(rest)
+			return
 		}
 		s.mu.Lock()
 		if err != nil {

@@ -10,6 +10,7 @@ type pass struct {
 	touched    []*Session
 	runs       []run
 	casualties []casualty
+	units      []byte
 }
 
 // part is the items of one channel for the subscribers of one framing.
@@ -83,7 +84,7 @@ func (p *pass) deliver() (deliveries uint64) {
 func (p *pass) encode(part *part) {
 	clear(p.runs)
 	p.runs = p.runs[:0]
-	units := (*buffers.Get().(*[]byte))[:0]
+	units := p.units[:0]
 	format := part.framing.Format()
 	start := 0
 	for i := range part.items {
@@ -115,7 +116,9 @@ func (p *pass) encode(part *part) {
 	if start < len(part.items) {
 		p.seal(part, start, len(part.items), units)
 	}
-	release(units)
+	if cap(units) <= 2*runBytes {
+		p.units = units
+	}
 }
 
 // push is a join or leave as its subscribers get it.

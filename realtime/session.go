@@ -53,17 +53,23 @@ type Pinger interface {
 	NativePings() bool
 }
 
-// NewSession returns the session of a connection that has just been accepted.
+// NewSession returns the session of a connection that has just been accepted. Nothing
+// is called on c before [Session.Start].
 func (n *Node) NewSession(c Conn) *Session {
-	s := &Session{node: n, conn: c, framing: c.Framing(), id: newID()}
+	return &Session{node: n, conn: c, framing: c.Framing(), id: newID()}
+}
+
+// Start makes the node know the session and its time to connect run. The transport
+// calls it once, when it is ready for calls on its [Conn].
+func (s *Session) Start() {
+	n := s.node
 	now := n.wheel.now()
 	s.times.close = now + n.o.StaleCloseDelay
+	if n.draining.Load() {
+		s.times.close = now + wheelTick
+	}
 	n.registry.add(s)
 	n.wheel.set(s, s.times.close)
-	if n.draining.Load() {
-		s.Close(protocol.CloseShutdown)
-	}
-	return s
 }
 
 // newID makes a random UUID (RFC 9562 §5.4).

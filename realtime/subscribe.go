@@ -215,19 +215,19 @@ func unnumbered(held []item) []item {
 
 // goLive answers the subscribe command and starts delivery.
 func (s *Session) goLive(id uint32, sub *subscription, result *protocol.SubscribeResult) *protocol.Close {
-	unit := protocol.AppendReply((*buffers.Get().(*[]byte))[:0], s.framing.Format(), &protocol.Reply{ID: id, Subscribe: result})
+	unit := unitBuffers.Get().(*buffer)
+	defer recycle(unit)
+	unit.b = protocol.AppendReply(unit.b[:0], s.framing.Format(), &protocol.Reply{ID: id, Subscribe: result})
 	s.mu.Lock()
 	if s.released {
 		s.mu.Unlock()
-		release(unit)
 		s.abandon(sub)
 		return nil
 	}
-	s.appendUnit(unit)
+	s.appendUnit(unit.b)
 	why := sub.activate()
 	doomed := sub.doomed
 	s.mu.Unlock()
-	release(unit)
 	s.announce(sub)
 	if why != nil {
 		s.node.spawn(func() { sub.lost(why) })

@@ -87,9 +87,12 @@ func (s *Session) onTime(now time.Duration) {
 	if t.close > 0 && t.close <= now {
 		refused := s.state == sessionRefused
 		s.mu.Unlock()
-		if refused {
+		switch {
+		case refused:
 			s.Gone() // without a close frame: the client knows the error
-		} else {
+		case n.draining.Load():
+			s.Close(protocol.CloseShutdown)
+		default:
 			s.Close(protocol.CloseStale)
 		}
 		return
@@ -129,9 +132,9 @@ func (s *Session) onTime(now time.Duration) {
 
 // appendPing queues a ping. s.mu is held.
 func (s *Session) appendPing() {
-	if !s.out.ending {
-		s.keepUnits(protocol.AppendPing(s.unitsFor(), s.framing.Format()))
-	}
+	s.appendUnits(func(units []byte) []byte {
+		return protocol.AppendPing(units, s.framing.Format())
+	})
 }
 
 // duties refreshes presence and ends expired subscriptions.

@@ -346,6 +346,7 @@ func (c *pollConn) open() {
 	c.admitted.Store(true)
 	c.session = c.server.newSession(c)
 	c.opened.Store(true)
+	c.session.Start()
 	c.startPings(c)
 	if c.awaiting.Load() != 0 { // it was too early for writeOn
 		_ = c.arm(unix.EPOLL_CTL_MOD, writable)

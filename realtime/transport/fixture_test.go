@@ -48,6 +48,8 @@ func (h *hooks) session(c realtime.Conn) transport.Session {
 	return e
 }
 
+func (e *echo) Start() {}
+
 func (e *echo) MessageLimit() int {
 	if e.hooks.limit > 0 {
 		return e.hooks.limit

@@ -14,6 +14,7 @@ import (
 
 // session is what this package needs of a [realtime.Session].
 type session interface {
+	Start()
 	MessageLimit() int
 	Receive(message []byte) bool
 	Flush()

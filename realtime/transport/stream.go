@@ -65,6 +65,7 @@ func (c *streamConn) run(early []byte) {
 	defer c.forget()
 	c.server.count.accepted.Add(1)
 	c.session = c.server.newSession(c)
+	c.session.Start()
 	c.startPings(c)
 	buf := make([]byte, readChunk)
 	for more := c.take(early); more; {
