@@ -141,14 +141,6 @@ type TrackBatch struct {
 	Items     []*KeyedItem
 }
 
-// EmulationRequest carries commands of a client whose transport only flows
-// towards it.
-type EmulationRequest struct {
-	Node    string
-	Session string
-	Data    Raw
-}
-
 // ConnectRequest is the first command of every connection.
 type ConnectRequest struct {
 	Token   string
