@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // The files of a data folder.
@@ -15,6 +16,8 @@ const (
 	lockFile     = "lock"
 	secretsFile  = "secrets.json"
 	snapshotFile = "streams.snapshot"
+	// addressFile holds the URL of the server that is running.
+	addressFile = "address"
 )
 
 // Names of generated secrets; they are the keys of the configuration they stand for.
@@ -142,6 +145,19 @@ func (d *DataDir) take(name string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// remove removes the file called name, if there is one.
+func (d *DataDir) remove(name string) { _ = os.Remove(filepath.Join(d.path, name)) }
+
+// RunningURL returns the URL of the server that uses the data folder at path, or "" if
+// none says that it does.
+func RunningURL(path string) string {
+	b, err := os.ReadFile(filepath.Join(path, addressFile)) //nolint:gosec // the operator names the folder
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // sync makes names in the folder durable.

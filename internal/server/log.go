@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -9,22 +10,20 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
+	"sync/atomic"
 )
 
 // hidden stands in logs where a secret was.
 const hidden = "[hidden]"
 
-// NewLogger returns a logger that writes lines of format ("text" or "json") to w, those
-// of at least level (a name of the configuration's log.level), without secrets: neither
-// the given ones nor anything that looks like a token.
-func NewLogger(w io.Writer, format, level string, secrets ...string) *slog.Logger {
+// newLogger returns a logger that writes lines of format ("text" or "json") through m,
+// those of at least level (a name of the configuration's log.level).
+func newLogger(m *mask, format, level string) *slog.Logger {
 	o := &slog.HandlerOptions{Level: logLevel(level), ReplaceAttr: hideByName}
-	w = newMask(w, secrets)
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.New(slog.NewJSONHandler(m, o))
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.New(slog.NewTextHandler(m, o))
 }
 
 func logLevel(name string) slog.Level {
@@ -42,23 +41,20 @@ func logLevel(name string) slog.Level {
 	}
 }
 
-// hideByName hides values whose name tells that they are secret, and shortens the time
-// of text lines.
+// hideByName hides values whose name tells that they are secret.
 func hideByName(_ []string, a slog.Attr) slog.Attr {
 	switch strings.ToLower(a.Key) {
 	case "token", "secret", "password", "authorization", "cookie", "api_key", "x-api-key":
 		return slog.String(a.Key, hidden)
 	}
-	if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
-		return slog.String(a.Key, a.Value.Time().Format(time.RFC3339Nano))
-	}
 	return a
 }
 
-// mask replaces secrets in what is written through it. Each Write is one line.
+// mask replaces secrets in what is written through it (guarantees.md S6): those it was
+// told, and what looks like a token. Each Write is one line.
 type mask struct {
 	w       io.Writer
-	secrets [][]byte
+	secrets atomic.Pointer[[][]byte]
 }
 
 // leastMasked is the length from which a secret is replaced wherever it appears; the
@@ -67,16 +63,25 @@ const leastMasked = 8
 
 func newMask(w io.Writer, secrets []string) *mask {
 	m := &mask{w: w}
+	m.secrets.Store(new([][]byte))
+	m.add(secrets)
+	return m
+}
+
+// add makes m hide secrets too. Calls must not overlap.
+func (m *mask) add(secrets []string) {
+	all := slices.Clone(*m.secrets.Load())
 	for _, s := range secrets {
 		if len(s) < leastMasked {
 			continue
 		}
 		escaped, _ := json.Marshal(s) // a string always encodes
-		m.secrets = append(m.secrets, []byte(s), bytes.Trim(escaped, `"`))
+		all = append(all, []byte(s), bytes.Trim(escaped, `"`))
 	}
 	// A secret that contains another goes first.
-	slices.SortFunc(m.secrets, func(a, b []byte) int { return len(b) - len(a) })
-	return m
+	slices.SortFunc(all, func(a, b []byte) int { return cmp.Or(len(b)-len(a), bytes.Compare(a, b)) })
+	all = slices.CompactFunc(all, bytes.Equal)
+	m.secrets.Store(&all)
 }
 
 var (
@@ -90,7 +95,7 @@ var (
 
 func (m *mask) Write(line []byte) (int, error) {
 	clean := line
-	for _, s := range m.secrets {
+	for _, s := range *m.secrets.Load() {
 		clean = bytes.ReplaceAll(clean, s, []byte(hidden))
 	}
 	clean = looksLikeToken.ReplaceAll(clean, []byte(hidden))

@@ -1,0 +1,89 @@
+// Command kuranty is a realtime server, and the commands to try, operate and measure it.
+//
+// kuranty demo shows what it does, kuranty serve runs it for an application; kuranty
+// --help lists the rest. It exits with 0 when it did what was asked, 1 when that was
+// not possible, and 2 when the command line or the configuration is wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/kuranty/kuranty/internal/bench"
+	"github.com/kuranty/kuranty/internal/config"
+)
+
+// cli is the command line.
+type cli struct {
+	globals
+
+	Serve serveCmd `cmd:"" help:"Run the server."`
+	Demo  demoCmd  `cmd:"" help:"Run a server that lets everybody on this machine in, with a page to try it."`
+
+	Token      tokenCmd      `cmd:"" help:"Make and inspect the tokens with which clients connect."`
+	Publish    publishCmd    `cmd:"" help:"Publish into a channel."`
+	Subscribe  subscribeCmd  `cmd:"" help:"Print what is published into a channel, as it comes."`
+	History    historyCmd    `cmd:"" help:"Print what a channel remembers."`
+	Presence   presenceCmd   `cmd:"" help:"Print who is subscribed to a channel."`
+	Channels   channelsCmd   `cmd:"" help:"Print the channels that have subscribers."`
+	Disconnect disconnectCmd `cmd:"" help:"Close the connections of a user."`
+
+	Config      configCmd      `cmd:"" help:"Check, show, document and begin a configuration."`
+	APIKey      apiKeyCmd      `cmd:"" name:"api-key" help:"Print the key of the server API, for your backend."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Succeed if the server is ready for clients."`
+	Bench       bench.Command  `cmd:"" help:"Measure this server, or any that speaks the protocol."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+}
+
+const about = `Kuranty: realtime channels for any application.
+
+Start with "kuranty demo" and open the address it prints. Every key of the configuration is a flag too, as in --http_server.port 9000; "kuranty config docs" lists them.`
+
+// usageError is a mistake of who typed the command; it exits with 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run runs the command of args and returns the process's exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	err := command(args, stdout, stderr)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "kuranty: %v\n", err)
+	var usage usageError
+	var wrong *config.Error
+	if errors.As(err, &usage) || errors.As(err, &wrong) {
+		return 2
+	}
+	return 1
+}
+
+func command(args []string, stdout, stderr io.Writer) error {
+	args, flags, err := splitFlags(args)
+	if err != nil {
+		return usageError{err}
+	}
+	c := cli{globals: globals{flags: flags, stdout: stdout, stderr: stderr}}
+	parser, err := kong.New(&c, kong.Name("kuranty"), kong.Description(about), kong.UsageOnError(),
+		kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return fmt.Errorf("command line: %w", err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	ctx, err := parser.Parse(args)
+	if err != nil {
+		return usageError{fmt.Errorf("%w; see kuranty --help", err)}
+	}
+	ctx.BindTo(context.Background(), (*context.Context)(nil))
+	return ctx.Run(&c.globals)
+}

@@ -1,0 +1,237 @@
+package server
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/kuranty/kuranty/internal/config"
+	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/policy"
+	"github.com/kuranty/kuranty/internal/webui"
+	"github.com/kuranty/kuranty/realtime"
+	"github.com/kuranty/kuranty/realtime/transport"
+)
+
+// New builds the server of a configuration. It takes the data folder, which the
+// server gives back at the end of [Server.Run].
+func New(res *config.Result, o Options) (*Server, error) {
+	c := res.Config
+	if o.Out == nil {
+		o.Out = io.Discard
+	}
+	if o.Demo && !loopbackHost(c.HTTPServer.Address) {
+		return nil, fmt.Errorf("http_server.address: the demo lets everybody in, so it listens on this machine only, not on %s", c.HTTPServer.Address)
+	}
+	dir, err := OpenDataDir(c.Storage.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, cfg: c, out: o.Out, dir: dir}
+	s.publicMetrics = loopbackHost(c.HTTPServer.Address) || res.Origins["prometheus.enabled"] != "default"
+	if err := s.build(); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	for _, note := range res.Notes {
+		if note.Warning {
+			s.log.Warn(note.String())
+		} else {
+			s.log.Info(note.String())
+		}
+	}
+	return s, nil
+}
+
+func (s *Server) build() (err error) {
+	c := s.cfg
+	s.made = needed(c)
+	if s.secrets, err = s.dir.Secrets(identity.NewSecret, s.made...); err != nil {
+		return err
+	}
+	Adopt(c, s.secrets)
+	s.mask = newMask(s.out, secretsOf(c))
+	s.log = newLogger(s.mask, c.Log.Format, c.Log.Level)
+
+	po, err := s.policyOptions(c)
+	if err != nil {
+		return err
+	}
+	if s.policy, err = policy.New(po); err != nil {
+		return err
+	}
+	s.broker = realtime.NewMemoryBroker(realtime.MemoryOptions{})
+	if s.node, err = realtime.New(s.nodeOptions()); err != nil {
+		return err
+	}
+	s.front = &front{log: s.log, access: c.Log.Level == "debug" || c.Log.Level == "trace"}
+	if !c.HTTPAPI.Disabled {
+		s.front.prefix = c.HTTPAPI.HandlerPrefix
+		s.front.api = s.newAPI()
+	}
+	if s.front.rest, err = s.routes(); err != nil {
+		return err
+	}
+	to, err := s.transportOptions()
+	if err != nil {
+		return err
+	}
+	s.transport, err = transport.New(s.node, to)
+	return err
+}
+
+// needed names the secrets that the configuration leaves to the data folder.
+func needed(c *config.Config) []string {
+	var names []string
+	t := &c.Client.Token
+	if t.HMACSecretKey == "" && t.RSAPublicKey == "" && t.ECDSAPublicKey == "" && t.JWKSPublicEndpoint == "" {
+		names = append(names, TokenSecret)
+	}
+	if c.HTTPAPI.Key == "" && !c.HTTPAPI.Disabled && !c.HTTPAPI.Insecure {
+		names = append(names, APIKey)
+	}
+	return names
+}
+
+// Adopt puts secrets of a data folder where c leaves them to it.
+func Adopt(c *config.Config, secrets map[string]string) {
+	for _, name := range needed(c) {
+		switch name {
+		case TokenSecret:
+			c.Client.Token.HMACSecretKey = secrets[name]
+		case APIKey:
+			c.HTTPAPI.Key = secrets[name]
+		}
+	}
+}
+
+// secretsOf are the values of c that no log may show.
+func secretsOf(c *config.Config) []string {
+	t, s := &c.Client.Token, &c.Client.SubscriptionToken.Token
+	return []string{
+		t.HMACSecretKey, t.HMACPreviousSecretKey, s.HMACSecretKey, s.HMACPreviousSecretKey,
+		c.HTTPAPI.Key, c.HTTPServer.TLS.KeyPEM,
+	}
+}
+
+// replace takes over what may change while running. If c is wrong, nothing changes.
+func (s *Server) replace(c *config.Config) error {
+	Adopt(c, s.secrets)
+	s.mask.add(secretsOf(c))
+	po, err := s.policyOptions(c)
+	if err != nil {
+		return err
+	}
+	return s.policy.Replace(po)
+}
+
+// verifier returns the verifier of the keys under path in the configuration.
+func verifier(path string, t *config.Token, skipSignature bool) (*identity.Verifier, error) {
+	v, err := identity.NewVerifier(VerifierOptions(t, skipSignature))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return v, nil
+}
+
+// VerifierOptions are those of the keys t.
+func VerifierOptions(t *config.Token, skipSignature bool) identity.VerifierOptions {
+	return identity.VerifierOptions{
+		HMACSecret: t.HMACSecretKey, HMACPrevious: t.HMACPreviousSecretKey, HMACPreviousUntil: t.HMACPreviousUntil,
+		RSAPublicKey: t.RSAPublicKey, ECDSAPublicKey: t.ECDSAPublicKey, JWKSEndpoint: t.JWKSPublicEndpoint,
+		Audience: t.Audience, AudienceRegex: t.AudienceRegex, Issuer: t.Issuer, IssuerRegex: t.IssuerRegex,
+		UserIDClaim: t.UserIDClaim, RequireExp: t.RequireExp, SkipSignature: skipSignature,
+	}
+}
+
+// demoPage is the page of the demo, which gives out tokens for any name.
+func (s *Server) demoPage() (http.Handler, error) {
+	t := &s.cfg.Client.Token
+	signer, err := identity.NewSigner(identity.SignerOptions{
+		HMACSecret: t.HMACSecretKey, Audience: t.Audience, Issuer: t.Issuer, UserIDClaim: t.UserIDClaim,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return webui.Demo(func(name string) (string, error) {
+		info, err := json.Marshal(map[string]string{"name": name})
+		if err != nil {
+			return "", fmt.Errorf("encode name: %w", err)
+		}
+		return signer.CreateConnectionToken(identity.ConnectionTokenOptions{User: name, TTL: time.Hour, Info: info})
+	}), nil
+}
+
+// nodeOptions are those of the realtime core.
+func (s *Server) nodeOptions() realtime.Options {
+	c := &s.cfg.Client
+	return realtime.Options{
+		Name: s.nodeName(), Version: s.o.Version,
+		Channels: s.policy, Authorizer: s.policy, RPC: s.o.RPC,
+		Broker: s.broker, Presence: realtime.NewMemoryPresence(), Logger: s.log,
+		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout,
+		StaleCloseDelay: c.StaleCloseDelay, ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubCloseDelay: c.ExpiredSubCloseDelay,
+		PresenceUpdateInterval: c.PresenceUpdateInterval, PositionCheckDelay: c.ChannelPositionCheckDelay,
+		QueueBytes: c.QueueMaxSize, MessageBytes: s.cfg.WebSocket.MessageSizeLimit, ChannelLimit: c.ChannelLimit,
+		ChannelMaxLength: s.cfg.Channel.MaxLength, HistoryLimit: c.HistoryMaxPublicationLimit,
+		RecoveryLimit: c.RecoveryMaxPublications, UserConnectionLimit: c.UserConnectionLimit,
+		IncludeServerTime: c.ConnectIncludeServerTime,
+	}
+}
+
+// nodeName is the configured name, or the host's with the port (server-api.md §3.10).
+func (s *Server) nodeName() string {
+	if s.cfg.Node.Name != "" {
+		return s.cfg.Node.Name
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return host + "_" + strconv.Itoa(s.cfg.HTTPServer.Port)
+}
+
+// transportOptions are those of the listener.
+func (s *Server) transportOptions() (transport.Options, error) {
+	c, w := &s.cfg.Client, &s.cfg.WebSocket
+	o := transport.Options{
+		Handler: s.front, Path: w.HandlerPrefix, Disabled: w.Disabled, AllowedOrigins: c.AllowedOrigins,
+		ConnectionLimit: c.ConnectionLimit, ConnectionRateLimit: c.ConnectionRateLimit,
+		Compression:  transport.Compression{Enabled: w.Compression, MinSize: w.CompressionMinSize, Level: w.CompressionLevel},
+		WriteTimeout: w.WriteTimeout, PingInterval: c.PingInterval, PongTimeout: c.PongTimeout,
+		StopTimeout: s.stopTimeout(), Logger: s.log,
+	}
+	if c.UserIDHTTPHeader != "" {
+		o.KeepHeaders = []string{c.UserIDHTTPHeader}
+	}
+	if !s.cfg.HTTPServer.TLS.Enabled {
+		return o, nil
+	}
+	cert, err := certificate(&s.cfg.HTTPServer.TLS)
+	if err != nil {
+		return o, err
+	}
+	o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+	return o, nil
+}
+
+func certificate(t *config.TLS) (tls.Certificate, error) {
+	chain, err := identity.LoadPEM(t.CertPEM)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("http_server.tls.cert_pem: %w", err)
+	}
+	key, err := identity.LoadPEM(t.KeyPEM)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("http_server.tls.key_pem: %w", err)
+	}
+	cert, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("http_server.tls: %w", err)
+	}
+	return cert, nil
+}
