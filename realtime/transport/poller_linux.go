@@ -6,8 +6,6 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
-	"unsafe"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,17 +86,6 @@ func (p *poller) drive() {
 				return
 			}
 		}
-		if blockMode == 1 {
-			n, err := unix.EpollWait(p.epfd, p.events[:], 100)
-			if err == unix.EBADF || err == unix.EINVAL { return }
-			p.n = n
-		} else if blockMode == 2 {
-			n, _, _ := syscall.RawSyscall6(syscall.SYS_EPOLL_WAIT, uintptr(p.epfd), uintptr(unsafe.Pointer(&p.events[0])), batchSize, 0, 0, 0)
-			if int(n) > 0 { p.n = int(n) } else {
-			n, err := unix.EpollWait(p.epfd, p.events[:], 100)
-			if err == unix.EBADF || err == unix.EINVAL { return }
-			p.n = n }
-		} else 
 		if err := p.raw.Read(p.wait); err != nil {
 			return // closed
 		}
@@ -147,5 +134,3 @@ func (p *poller) watch() {
 		p.engine.close()
 	}
 }
-
-var blockMode, _ = strconv.Atoi(os.Getenv("BLOCK"))
