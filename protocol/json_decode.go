@@ -170,16 +170,20 @@ func (d *jsonDecoder) i64(n protowire.Number, name string, p *int64) {
 func (d *jsonDecoder) s64(n protowire.Number, name string, p *int64) { d.i64(n, name, p) }
 
 func (d *jsonDecoder) unsigned(name string, bits int) uint64 {
+	start := d.pos
 	i, err := strconv.ParseUint(string(d.literal()), 10, bits)
 	if err != nil {
+		d.pos = start
 		d.fail(name + " is not an unsigned integer of " + strconv.Itoa(bits) + " bits")
 	}
 	return i
 }
 
 func (d *jsonDecoder) signed(name string, bits int) int64 {
+	start := d.pos
 	i, err := strconv.ParseInt(string(d.literal()), 10, bits)
 	if err != nil {
+		d.pos = start
 		d.fail(name + " is not an integer of " + strconv.Itoa(bits) + " bits")
 	}
 	return i

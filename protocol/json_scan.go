@@ -123,11 +123,13 @@ func (s *scanner) value() {
 			}
 		}
 	default:
-		s.literal()
+		if s.literal() == nil {
+			s.fail("no value")
+		}
 	}
 }
 
-// literal takes a number, true, false or null.
+// literal takes a number, true, false or null; nil if there is none of them.
 func (s *scanner) literal() []byte {
 	start := s.pos
 	for s.pos < len(s.buf) && inLiteral[s.buf[s.pos]] {
@@ -139,7 +141,6 @@ func (s *scanner) literal() []byte {
 	default:
 		if !isNumber(lit) {
 			s.pos = start
-			s.fail("no value")
 			return nil
 		}
 	}
