@@ -60,6 +60,7 @@ var allowed = map[string][]string{
 	"internal/compat/windi":    {"realtime", "internal/chat", "internal/identity"},
 	"internal/serverapi":       {"realtime", "protocol", "internal/identity"},
 	"internal/bench":           {"protocol"}, // measures any server, so it must not know ours
+	"internal/client":          {"protocol"}, // any server, as bench
 	"internal/webui":           {},
 	"internal/webui/build":     {}, // the bundler runs before anything else can be built
 	"internal/config":          {}, // the file's shape in plain types; server turns it into options
@@ -67,7 +68,8 @@ var allowed = map[string][]string{
 	// Composition.
 	"internal/server":     {"*"},
 	"internal/servertest": {"internal/server", "internal/config"},
-	"cmd/kuranty":         {"internal/server", "internal/config", "internal/bench"},
+	// Its commands call a running server (client) and make and check tokens (identity).
+	"cmd/kuranty": {"internal/server", "internal/config", "internal/bench", "internal/client", "internal/identity"},
 }
 
 // testOnly packages are for tests; even the composition root does not import them.

@@ -12,7 +12,6 @@ import (
 	"github.com/kuranty/kuranty/internal/client"
 	"github.com/kuranty/kuranty/internal/config"
 	"github.com/kuranty/kuranty/internal/identity"
-	"github.com/kuranty/kuranty/protocol"
 )
 
 type subscribeCmd struct {
@@ -36,7 +35,7 @@ func (c *subscribeCmd) Run(g *globals) error {
 		URL: c.address(settings), Path: settings.WebSocket.HandlerPrefix, Channel: c.Channel,
 		Token:        func() (string, error) { return c.Token, nil },
 		ChannelToken: func() (string, error) { return c.ChannelToken, nil },
-		Publication:  func(p *protocol.Publication) error { return printPublication(g, c.Channel, p) },
+		Publication:  func(p *client.Publication) error { return printPublication(g, c.Channel, p) },
 		Notice:       func(text string) { fmt.Fprintln(g.stderr, "kuranty: "+text) },
 	}
 	if c.Token == "" && settings.Client.Token.HMACSecretKey != "" {
@@ -76,7 +75,7 @@ func (c *subscribeCmd) makeTokens(settings *config.Config, o *client.SubscribeOp
 }
 
 // printPublication prints p as a line of JSON.
-func printPublication(g *globals, channel string, p *protocol.Publication) error {
+func printPublication(g *globals, channel string, p *client.Publication) error {
 	line := struct {
 		Channel string            `json:"channel"`
 		Offset  uint64            `json:"offset,omitempty"`

@@ -17,6 +17,9 @@ import (
 	"github.com/kuranty/kuranty/protocol"
 )
 
+// Publication is one message of a channel.
+type Publication = protocol.Publication
+
 // SubscribeOptions say what [Subscribe] follows and how it gets in.
 type SubscribeOptions struct {
 	// URL is the server's address, as http://127.0.0.1:8000; Path is where the
@@ -28,7 +31,7 @@ type SubscribeOptions struct {
 	// connection; nil, or an empty token, is none.
 	Token, ChannelToken func() (string, error)
 	// Publication takes each publication; an error from it ends the subscription.
-	Publication func(*protocol.Publication) error
+	Publication func(*Publication) error
 	// Notice, if not nil, takes what a person should know: interruptions and losses.
 	Notice func(string)
 }
@@ -283,7 +286,7 @@ func (s *subscriber) subscribe(r *protocol.SubscribeResult) error {
 }
 
 // publication hands p on and remembers where it stands.
-func (s *subscriber) publication(p *protocol.Publication) error {
+func (s *subscriber) publication(p *Publication) error {
 	if p.Offset > 0 {
 		s.offset = p.Offset
 	}

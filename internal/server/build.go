@@ -74,9 +74,7 @@ func (s *Server) build() (err error) {
 		s.front.prefix = c.HTTPAPI.HandlerPrefix
 		s.front.api = s.newAPI()
 	}
-	if s.front.rest, err = s.routes(); err != nil {
-		return err
-	}
+	s.front.rest = s.routes()
 	to, err := s.transportOptions()
 	if err != nil {
 		return err
@@ -149,22 +147,43 @@ func VerifierOptions(t *config.Token, skipSignature bool) identity.VerifierOptio
 	}
 }
 
-// demoPage is the page of the demo, which gives out tokens for any name.
-func (s *Server) demoPage() (http.Handler, error) {
-	t := &s.cfg.Client.Token
-	signer, err := identity.NewSigner(identity.SignerOptions{
+// Token makes a connection token for user, valid for an hour. Info is JSON or nil.
+func (s *Server) Token(user string, info []byte) (string, error) {
+	t, err := signer(&s.cfg.Client.Token)
+	if err != nil {
+		return "", err
+	}
+	return t.CreateConnectionToken(identity.ConnectionTokenOptions{User: user, TTL: time.Hour, Info: info})
+}
+
+// ChannelToken makes a token that lets user subscribe to channel, valid for an hour.
+func (s *Server) ChannelToken(user, channel string) (string, error) {
+	keys := &s.cfg.Client.Token
+	if s.cfg.Client.SubscriptionToken.Enabled {
+		keys = &s.cfg.Client.SubscriptionToken.Token
+	}
+	t, err := signer(keys)
+	if err != nil {
+		return "", err
+	}
+	return t.CreateSubscriptionToken(identity.SubscriptionTokenOptions{User: user, Channel: channel, TTL: time.Hour})
+}
+
+func signer(t *config.Token) (*identity.Signer, error) {
+	return identity.NewSigner(identity.SignerOptions{
 		HMACSecret: t.HMACSecretKey, Audience: t.Audience, Issuer: t.Issuer, UserIDClaim: t.UserIDClaim,
 	})
-	if err != nil {
-		return nil, err
-	}
+}
+
+// demoPage is the page of the demo, which gives out tokens for any name.
+func (s *Server) demoPage() http.Handler {
 	return webui.Demo(func(name string) (string, error) {
 		info, err := json.Marshal(map[string]string{"name": name})
 		if err != nil {
 			return "", fmt.Errorf("encode name: %w", err)
 		}
-		return signer.CreateConnectionToken(identity.ConnectionTokenOptions{User: name, TTL: time.Hour, Info: info})
-	}), nil
+		return s.Token(name, info)
+	})
 }
 
 // nodeOptions are those of the realtime core.

@@ -65,14 +65,10 @@ func below(path, prefix string) bool {
 
 // routes is the URL map except the API, and the WebSocket, which is the transport's
 // (design.md §3.2).
-func (s *Server) routes() (*http.ServeMux, error) {
+func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	if s.o.Demo {
-		page, err := s.demoPage()
-		if err != nil {
-			return nil, err
-		}
-		mux.Handle("/", orNotFound(page, s.notFound))
+		mux.Handle("/", orNotFound(s.demoPage(), s.notFound))
 	} else {
 		mux.HandleFunc("/", s.notFound)
 		mux.HandleFunc("/{$}", s.startPage)
@@ -85,7 +81,7 @@ func (s *Server) routes() (*http.ServeMux, error) {
 	if s.cfg.Prometheus.Enabled {
 		mux.Handle("/metrics", s.nearby(s.metricsHandler()))
 	}
-	return mux, nil
+	return mux
 }
 
 // health answers as Centrifugo's does.
