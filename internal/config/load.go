@@ -304,7 +304,6 @@ func (p place) name(path string) string {
 }
 
 func (l *loader) each(path string, v value, at place) {
-	at.as = ""
 	for _, e := range v.entries {
 		if e.line > 0 {
 			at.line = e.line
@@ -333,7 +332,7 @@ func (l *loader) resolve(path string) (o *option, target reflect.Value, generic 
 		if o = o.child(name); o == nil {
 			return nil, target, generic
 		}
-		target = o.field(target)
+		target = target.FieldByIndex(o.index)
 	}
 	return o, target, generic
 }

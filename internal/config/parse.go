@@ -265,9 +265,14 @@ func (p *yamlParser) value(n ast.Node, depth int) (value, error) {
 		}
 	case *ast.MappingNode:
 		v.kind = section
-		for _, pair := range n.Values {
-			if err := p.pair(&v, pair, depth); err != nil {
-				return value{}, err
+		for _, merge := range []bool{false, true} { // what is written wins over what is merged
+			for _, pair := range n.Values {
+				if pair.Key.IsMergeKey() != merge {
+					continue
+				}
+				if err := p.pair(&v, pair, depth); err != nil {
+					return value{}, err
+				}
 			}
 		}
 	case *ast.MappingValueNode:

@@ -50,7 +50,7 @@ type shower struct {
 
 func (s *shower) section(o *option, v reflect.Value, path, indent string) {
 	for _, f := range o.fields {
-		key, fv := path+f.name, f.field(v)
+		key, fv := path+f.name, v.FieldByIndex(f.index)
 		switch {
 		case f.isSection():
 			fmt.Fprintf(s, "%s%s:\n", indent, f.name)

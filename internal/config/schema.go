@@ -13,7 +13,7 @@ import (
 type option struct {
 	name   string // last element of path
 	path   string // from the root; an element of a list is *
-	index  int    // of the field in the parent
+	index  []int  // of the field in the struct of the parent
 	typ    reflect.Type
 	tag    reflect.StructTag
 	fields []*option // of a section, or of an element of a list of sections
@@ -35,8 +35,9 @@ func newOption(name, path string, typ reflect.Type, tag reflect.StructTag) *opti
 			continue
 		}
 		key := f.Tag.Get("key")
-		o.fields = append(o.fields, newOption(key, strings.TrimPrefix(path+"."+key, "."), f.Type, f.Tag))
-		o.fields[len(o.fields)-1].index = len(o.fields) - 1
+		field := newOption(key, strings.TrimPrefix(path+"."+key, "."), f.Type, f.Tag)
+		field.index = f.Index
+		o.fields = append(o.fields, field)
 	}
 	return o
 }
@@ -54,21 +55,6 @@ func (o *option) child(name string) *option {
 		}
 	}
 	return nil
-}
-
-// field returns the field of the struct parent that o describes.
-func (o *option) field(parent reflect.Value) reflect.Value {
-	n := 0
-	for _, f := range reflect.VisibleFields(parent.Type()) {
-		if f.Anonymous {
-			continue
-		}
-		if n == o.index {
-			return parent.FieldByIndex(f.Index)
-		}
-		n++
-	}
-	panic("config: no field for " + o.path)
 }
 
 // values yields o's values and lists, depth first, in the order of [Config]; those of
@@ -142,7 +128,7 @@ func (o *option) fallback() reflect.Value {
 // setDefaults fills the struct that o describes.
 func (o *option) setDefaults(target reflect.Value) {
 	for _, f := range o.fields {
-		switch fv := f.field(target); {
+		switch fv := target.FieldByIndex(f.index); {
 		case f.isSection():
 			f.setDefaults(fv)
 		case !f.isList():
