@@ -108,6 +108,9 @@ func (b boolValue) value() *bool { return b.Value }
 // decode reads a payload. userClaim, unless empty, names the member that is the user
 // instead of sub.
 func (c *claims) decode(payload []byte, userClaim string) (user string, err error) {
+	if jsontext.Value(payload).Kind() != '{' {
+		return "", errors.New("claims are not an object")
+	}
 	if err := json.Unmarshal(payload, c); err != nil {
 		return "", fmt.Errorf("claims: %v", err)
 	}

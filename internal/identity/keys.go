@@ -22,7 +22,7 @@ func LoadPEM(value string) ([]byte, error) {
 	if b, err := base64.StdEncoding.DecodeString(value); err == nil && strings.Contains(string(b), "-----BEGIN") {
 		return b, nil
 	}
-	b, err := os.ReadFile(value) //nolint:gosec // the operator's own configuration names the file
+	b, err := os.ReadFile(value)
 	if err != nil {
 		// The value may be a mangled key, so it is not repeated.
 		return nil, errors.New("neither PEM text, nor base64 of it, nor the name of a readable file")
