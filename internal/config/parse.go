@@ -175,6 +175,11 @@ func (p *jsonParser) value(depth int) (value, error) {
 }
 
 func parseYAML(data []byte) (v value, err error) {
+	defer func() {
+		if recover() != nil { // the library's; a reload must not end a running server
+			v, err = value{}, &syntaxError{text: "not valid YAML"}
+		}
+	}()
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		return value{}, yamlError(err)

@@ -117,3 +117,103 @@ func TestEveryFlatKey(t *testing.T) {
 		}
 	}
 }
+
+// Channels of version 3 were open unless closed (auth-and-channels.md §10.3).
+func TestVersion3Channels(t *testing.T) {
+	type options = config.ChannelOptions
+	for _, tt := range []struct {
+		old  string // options, beside publish: false which marks the version
+		want options
+	}{
+		{``, options{AllowSubscribeForClient: true}},
+		{`protected: true`, options{}},
+		{`anonymous: true`, options{AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true}},
+		{`publish: true`, options{AllowSubscribeForClient: true, AllowPublishForClient: true}},
+		{`publish: true, anonymous: true`, options{AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true, AllowPublishForClient: true, AllowPublishForAnonymous: true}},
+		{`publish: true, subscribe_to_publish: true`, options{AllowSubscribeForClient: true, AllowPublishForSubscriber: true}},
+		{`subscribe_to_publish: true`, options{AllowSubscribeForClient: true}},
+		{`presence: true`, options{Presence: true, AllowSubscribeForClient: true, AllowPresenceForSubscriber: true}},
+		{`presence: true, anonymous: true`, options{Presence: true, AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true, AllowPresenceForSubscriber: true, AllowPresenceForAnonymous: true}},
+		{`presence: true, presence_disable_for_client: true`, options{Presence: true, AllowSubscribeForClient: true}},
+		{`history_size: 5, history_ttl: 5s`, options{HistorySize: 5, HistoryTTL: 5e9, AllowSubscribeForClient: true, AllowHistoryForSubscriber: true}},
+		{`history_size: 5, history_lifetime: 5`, options{HistorySize: 5, HistoryTTL: 5e9, AllowSubscribeForClient: true, AllowHistoryForSubscriber: true}},
+		{`history_size: 5, history_ttl: 5s, history_disable_for_client: true, recover: true`, options{HistorySize: 5, HistoryTTL: 5e9, AllowSubscribeForClient: true, ForceRecovery: true}},
+		{`position: true, join_leave: true`, options{JoinLeave: true, ForcePushJoinLeave: true, ForcePositioning: true, AllowSubscribeForClient: true}},
+		{`allow_subscribe_for_client: false`, options{}},
+	} {
+		tt.want.AllowUserLimitedChannels, tt.want.ForceRecoveryMode = true, "stream"
+		old := strings.TrimSuffix("publish: false, "+tt.old, ", ")
+		if strings.Contains(old, "publish: true") {
+			old = tt.old
+		}
+		top := load(t, "c.yaml", "{"+old+"}").Config.Channel.WithoutNamespace
+		if diff := cmp.Diff(tt.want, top); diff != "" {
+			t.Errorf("top level, %s:\n%s", tt.old, diff)
+		}
+		res := load(t, "c.yaml", "namespaces: [{name: chat, "+old+"}]")
+		if diff := cmp.Diff(tt.want, res.Config.Channel.Namespaces[0].ChannelOptions); diff != "" {
+			t.Errorf("namespace, %s:\n%s", tt.old, diff)
+		}
+		if n := strings.Count(notes(res), "channel.namespaces.chat.allow_user_limited_channels (file c.yaml:1): set to true"); n != 1 {
+			t.Errorf("%s: notes =\n%s", tt.old, notes(res))
+		}
+	}
+
+	res := load(t, "c.yaml", "secret: s\nclient_anonymous: true\nnamespaces:\n- name: chat\n- name: news\n  protected: true\n")
+	c := res.Config
+	if c.Client.Token.HMACSecretKey != "s" || !c.Client.AllowAnonymousConnectWithoutToken || !c.Channel.WithoutNamespace.AllowSubscribeForClient ||
+		!c.Channel.Namespaces[0].AllowSubscribeForClient || c.Channel.Namespaces[1].AllowSubscribeForClient {
+		t.Errorf("configuration = %+v", c)
+	}
+	if got := res.Origins["channel.namespaces.chat.allow_subscribe_for_client"]; got != "file c.yaml:4" {
+		t.Errorf("origin = %q", got)
+	}
+	if got, want := problems(t, yaml("anonymous: perhaps")), "anonymous (file c.yaml:1): must be true or false"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// Later versions deny by default, so the same file without the marks grants nothing.
+func TestLaterFlatFilesDenyByDefault(t *testing.T) {
+	c := load(t, "c.yaml", "token_hmac_secret_key: s\npresence: true\nhistory_size: 5\nhistory_ttl: 5s\nnamespaces: [{name: chat}]").Config
+	want := config.ChannelOptions{Presence: true, HistorySize: 5, HistoryTTL: 5e9, ForceRecoveryMode: "stream"}
+	if diff := cmp.Diff(want, c.Channel.WithoutNamespace); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestGlobalHistoryMetaTTLWins(t *testing.T) {
+	for text, want := range map[string]string{
+		"history_meta_ttl: 1h":                              "1h0m0s 1h0m0s",
+		"history_meta_ttl: 1h\nglobal_history_meta_ttl: 2h": "1h0m0s 2h0m0s",
+		"global_history_meta_ttl: 2h\nhistory_meta_ttl: 1h": "1h0m0s 2h0m0s",
+		"channel: {history_meta_ttl: 2h}\npresence: true":   "0s 2h0m0s",
+		"history_meta_ttl: 1h\nchannel: {max_length: 5}":    "1h0m0s 1h0m0s",
+	} {
+		c := load(t, "c.yaml", text).Config.Channel
+		if got := fmt.Sprint(c.WithoutNamespace.HistoryMetaTTL, " ", c.HistoryMetaTTL); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// Values that ask for nothing are taken in silence, so a generated file loads.
+func TestSwitchesThatAreOffSayNothing(t *testing.T) {
+	res := load(t, "c.json", `{"sse":{"enabled":false},"engine":{"type":"memory"},"broker":{"enabled":false,"type":"memory"},"debug":{"enabled":false},
+		"client":{"concurrency":0,"channel_position_max_time_lag":"0s","proxy":{"connect":{"enabled":false,"endpoint":""}}},
+		"channel":{"without_namespace":{"subscription_type":"stream","allowed_delta_types":[],"map":{"mode":""}}},
+		"proxies":[],"consumers":[],"health":{"handler_prefix":"/health"},"log":{"file":""},"rpc":null,"admin":null}`)
+	if len(res.Notes) > 0 {
+		t.Errorf("notes =\n%s", notes(res))
+	}
+	got := notes(load(t, "c.json", `{"engine":{"redis":{"address":"redis://a"}},"namespaces":[{"name":"chat","subscribe_cel":"true","map":{"mode":"x"}}]}`))
+	for _, want := range []string{
+		"engine.redis (file c.json:1): known to Centrifugo, changes nothing in this version",
+		"channel.namespaces.chat.subscribe_cel (file c.json:1): an option of Centrifugo's commercial edition, ignored",
+		"channel.namespaces.chat.map (file c.json:1): known to Centrifugo, changes nothing in this version",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("notes =\n%swant %s", got, want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +48,7 @@ func (v value) zero() bool {
 	case list:
 		return len(v.items) == 0
 	case section:
-		return len(v.entries) == 0
+		return !slices.ContainsFunc(v.entries, func(e entry) bool { return !e.val.zero() })
 	case null:
 		return true
 	default:
