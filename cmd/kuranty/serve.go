@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/kuranty/kuranty/internal/config"
 	"github.com/kuranty/kuranty/internal/server"
@@ -62,6 +63,9 @@ func (demoCmd) Run(g *globals) error {
 	})
 }
 
+// sameSignal is within which a repeated signal is the same one.
+const sameSignal = 300 * time.Millisecond
+
 // serve runs a server until a signal ends it.
 func serve(g *globals, o server.Options, load func() (*config.Result, error)) error {
 	res, err := load()
@@ -86,7 +90,10 @@ func serve(g *globals, o server.Options, load func() (*config.Result, error)) er
 	go func() {
 		<-stop
 		cancel()
-		<-stop
+		// Supervisors may signal both the process and its group: that is one wish to stop.
+		for first := time.Now(); time.Since(first) < sameSignal; {
+			<-stop
+		}
 		fmt.Fprintln(g.stderr, "kuranty: stopped at once; nothing was kept")
 		os.Exit(1)
 	}()
