@@ -369,11 +369,11 @@ func TestEncodersAllocateNothing(t *testing.T) {
 	pub := &protocol.Publication{Data: payload, Offset: 1}
 	for _, f := range formats {
 		for name, r := range benchReplies {
-			if n := testing.AllocsPerRun(100, func() { protocol.AppendReply(buf, f, r) }); n > 0 {
+			if n := testing.AllocsPerRun(1000, func() { protocol.AppendReply(buf, f, r) }); n > 0 {
 				t.Errorf("%v %s: %v allocations", f, name, n)
 			}
 		}
-		if n := testing.AllocsPerRun(100, func() { protocol.AppendPublication(buf, f, "c", pub) }); n > 0 {
+		if n := testing.AllocsPerRun(1000, func() { protocol.AppendPublication(buf, f, "c", pub) }); n > 0 {
 			t.Errorf("%v: %v allocations", f, n)
 		}
 	}
