@@ -31,9 +31,11 @@ func newDeflater(level, minSize int) (*deflater, error) {
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
+const keepBuffer = 64 << 10
+
 // releaseBuffer gives b back, unless it is too large to keep.
 func releaseBuffer(b *bytes.Buffer) {
-	if b.Cap() <= keepBody {
+	if b.Cap() <= keepBuffer {
 		b.Reset()
 		buffers.Put(b)
 	}

@@ -118,8 +118,9 @@ type partial struct {
 
 var partials = sync.Pool{New: func() any { return new(partial) }}
 
-// keepBody is the largest buffer that goes back to the pool.
-const keepBody = 64 << 10
+// keepBody is the largest buffer that goes back to the pool. It is small, because
+// whoever begins a message gets such a buffer and may never go on.
+const keepBody = 2 << 10
 
 // state returns the partial, making one if there is none.
 func (r *reader) state() *partial {
@@ -171,7 +172,7 @@ func (r *reader) feed(p []byte, to receiver) (more bool, fail *protocol.Close) {
 		} else {
 			more, fail = r.dataChunk(chunk, direct && whole, whole, to)
 		}
-		if !more || fail != nil {
+		if !whole || !more || fail != nil {
 			return more, fail
 		}
 	}
