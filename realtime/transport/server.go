@@ -263,6 +263,10 @@ func (s *Server) settle() {
 	}
 }
 
+// idleTimeout is how long a kept connection may wait for its next request: longer than
+// the clients of backends keep theirs, so that they do not meet a closed one.
+const idleTimeout = 3 * time.Minute
+
 // web returns the server of requests that are no upgrades.
 func (s *Server) web() *http.Server {
 	upgrades := s.WebSocketHandler()
@@ -277,6 +281,7 @@ func (s *Server) web() *http.Server {
 		ReadHeaderTimeout: s.o.HeaderTimeout,
 		ReadTimeout:       s.o.ReadTimeout,
 		WriteTimeout:      s.o.ResponseTimeout,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    s.o.HeaderBytes - (minHeaderBytes - 1), // net/http adds this much
 		ErrorLog:          slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
 	}
