@@ -90,13 +90,18 @@ func (d *jsonDecoder) text() []byte {
 // null steps over a null, if there is one.
 func (d *jsonDecoder) null() bool { return d.peek() == 'n' && d.literal() != nil }
 
-// match tells whether the field is the member at hand and has a value.
+// match tells whether the field is the member at hand and has a value. Most fields are
+// not, so this much is inlined.
 func (d *jsonDecoder) match(n protowire.Number, name string) bool {
-	return string(d.name) == name && d.first(n, name) && !d.null()
+	return string(d.name) == name && d.claim(n, name)
 }
 
-// first claims the member at hand for a field, which may occur once only.
-func (d *jsonDecoder) first(n protowire.Number, name string) bool {
+func (d *jsonDecoder) claim(n protowire.Number, name string) bool {
+	return d.once(n, name) && !d.null()
+}
+
+// once takes the member at hand for a field, which may occur once only.
+func (d *jsonDecoder) once(n protowire.Number, name string) bool {
 	d.name = nil
 	if d.seen&(1<<n) != 0 {
 		d.fail(name + " is given twice")
@@ -123,7 +128,7 @@ func (d *jsonDecoder) isText(name string) bool {
 }
 
 func (d *jsonDecoder) raw(n protowire.Number, name string, p *Raw) {
-	if string(d.name) == name && d.first(n, name) {
+	if string(d.name) == name && d.once(n, name) {
 		start := d.pos
 		d.value()
 		*p = d.buf[start:d.pos:d.pos]

@@ -61,11 +61,13 @@ func (d *protoDecoder) step(n int) bool {
 	return true
 }
 
-// match tells whether field n is the one at hand, and claims it.
+// match tells whether field n is the one at hand. Most are not, so this much is inlined.
 func (d *protoDecoder) match(n protowire.Number, t protowire.Type) bool {
-	if d.num != n {
-		return false
-	}
+	return d.num == n && d.claim(n, t)
+}
+
+// claim takes the field at hand, which must have wire type t.
+func (d *protoDecoder) claim(n protowire.Number, t protowire.Type) bool {
 	d.num = 0
 	if d.typ != t {
 		d.err = fmt.Errorf("%w: field %d has wire type %d, not %d", ErrMalformed, n, d.typ, t)
