@@ -112,7 +112,10 @@ func (g *globReader) literal(c rune) (rune, bool) {
 	if c != '\\' {
 		return c, true
 	}
-	return g.next(), g.rest != ""
+	if g.rest == "" {
+		return 0, false
+	}
+	return g.next(), true
 }
 
 // classChar writes a character so that it stands for itself in a class.

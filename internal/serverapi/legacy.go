@@ -41,6 +41,9 @@ func (a *API) legacy(w http.ResponseWriter, r *http.Request, c *call) {
 	for !c.bad && c.left() {
 		command := legacyCommand{command: command{method: methods["publish"]}}
 		c.object(&command)
+		if command.method == nil && command.refused == nil {
+			c.fail()
+		}
 		commands = append(commands, command)
 	}
 	if c.bad {
@@ -82,8 +85,9 @@ func (c *legacyCommand) member(d *decoder, name []byte) {
 	}
 }
 
-// setMethod takes the method, by name or number. A number or name that means something
-// elsewhere is this command's error, another name the whole request's.
+// setMethod takes the method, by name or number. A number or a name that means something
+// elsewhere is this command's error. With another name, neither method nor error is
+// set, which is the whole request's.
 func (c *legacyCommand) setMethod(d *decoder) {
 	v := d.value()
 	if d.bad {
@@ -93,12 +97,10 @@ func (c *legacyCommand) setMethod(d *decoder) {
 	switch jsontext.Value(v).Kind() {
 	case '"':
 		name := strings.ToLower(string(unquote(v)))
-		c.method = methods[name]
-		switch {
-		case foreign[name]:
+		if m := methods[name]; m != nil && !m.bare {
+			c.method = m
+		} else if foreign[name] {
 			c.refused = protocol.ErrMethodNotFound
-		case c.method == nil || c.method.bare:
-			d.fail()
 		}
 	case '0':
 		number, err := strconv.ParseInt(string(v), 10, 32)
