@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -30,9 +31,9 @@ func ReadPEM(value string) ([]byte, error) {
 		if decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value)); err == nil && strings.Contains(string(decoded), "-----BEGIN ") {
 			data = decoded
 		} else if data, err = os.ReadFile(value); err != nil {
-			var path *os.PathError
-			if errors.As(err, &path) {
-				err = path.Err // the value may be a damaged key
+			var failed *os.PathError
+			if errors.As(err, &failed) {
+				err = failed.Err // the value may be a damaged key
 			}
 			return nil, fmt.Errorf("neither PEM text nor base64 of it, and as the path of a file: %w", err)
 		}
@@ -130,10 +131,12 @@ func (l *loader) checkClient(c *Client) {
 	for _, o := range c.AllowedOrigins {
 		key := "client.allowed_origins"
 		at := place{layer: string(l.origins[key])}
-		switch {
+		switch _, err := path.Match(o, ""); {
+		case err != nil:
+			l.wrong(key, "%q is not a pattern: %v", o, err)
 		case strings.ToLower(o) != o:
 			l.note(key, at, true, "%q never matches, origins are compared in lower case", o)
-		case !strings.Contains(o, "://") && !strings.Contains(o, "*") && o != "null":
+		case !strings.Contains(o, "://") && o != "*" && o != "null":
 			l.note(key, at, true, "%q never matches, an origin has a scheme, as in https://example.com", o)
 		}
 	}

@@ -35,7 +35,7 @@ type Config struct {
 
 // Node names the process.
 type Node struct {
-	Name string `key:"name" doc:"Name shown in node lists; empty is the host name and port."`
+	Name string `key:"name" doc:"Name shown in node lists; empty is the host name."`
 }
 
 // HTTPServer is the one listener of the server.

@@ -13,9 +13,9 @@ const (
 	envOldPrefix = "CENTRIFUGO_"
 )
 
-// envOther are variables of ours that are not configuration: of the commands that talk
-// to a running server.
-var envOther = []string{"CONFIG", "URL", "VAR_"}
+// envOther are variables of ours that are not configuration: the choice of the file,
+// those of commands that talk to a running server, and VAR_… of Centrifugo's maps.
+var envOther = []string{"CONFIG", "URL", "TOKEN", "VAR_"}
 
 // serviceVariable matches what Kubernetes sets for a service called like the prefix,
 // and serviceAddress the value of its ambiguous ones.

@@ -12,15 +12,15 @@ import (
 type renaming struct{ from, to, names string }
 
 const (
-	tokenNames = "hmac_secret_key hmac_previous_secret_key hmac_previous_secret_key_valid_until rsa_public_key ecdsa_public_key jwks_public_endpoint audience audience_regex issuer issuer_regex user_id_claim"
-	tlsNames   = "cert=cert_pem cert_pem key=key_pem key_pem root_ca=server_ca_pem root_ca_pem=server_ca_pem client_ca=client_ca_pem client_ca_pem server_name insecure_skip_verify"
-	wsNames    = "compression compression_min_size compression_level read_buffer_size use_write_buffer_pool write_buffer_size write_timeout message_size_limit handler_prefix"
-	bodyNames  = "max_request_body_size handler_prefix"
+	jwtNames  = "hmac_secret_key hmac_previous_secret_key hmac_previous_secret_key_valid_until rsa_public_key ecdsa_public_key jwks_public_endpoint audience audience_regex issuer issuer_regex user_id_claim"
+	tlsNames  = "cert=cert_pem cert_pem key=key_pem key_pem root_ca=server_ca_pem root_ca_pem=server_ca_pem client_ca=client_ca_pem client_ca_pem server_name insecure_skip_verify"
+	wsNames   = "compression compression_min_size compression_level read_buffer_size use_write_buffer_pool write_buffer_size write_timeout message_size_limit handler_prefix"
+	bodyNames = "max_request_body_size handler_prefix"
 )
 
 var renamings = []renaming{
-	{"token_", "client.token.", tokenNames},
-	{"subscription_token_", "client.subscription_token.", tokenNames},
+	{"token_", "client.token.", jwtNames},
+	{"subscription_token_", "client.subscription_token.", jwtNames},
 	{"client_", "client.", "anonymous=allow_anonymous_connect_without_token insecure insecure_skip_token_signature_verify user_id_http_header expired_close_delay expired_sub_close_delay stale_close_delay channel_limit queue_max_size presence_update_interval user_connection_limit concurrency channel_position_check_delay channel_position_max_time_lag connection_limit connection_rate_limit connect_include_server_time history_max_publication_limit recovery_max_publication_limit connect_code_to_unidirectional_disconnect"},
 	{"", "client.", "allowed_origins allow_anonymous_connect_without_token disallow_anonymous_connection_tokens ping_interval pong_timeout"},
 	{"", "channel.without_namespace.", "presence join_leave force_push_join_leave history_size history_ttl history_meta_ttl force_positioning allow_positioning force_recovery allow_recovery force_recovery_mode allowed_delta_types delta_publish allow_subscribe_for_client allow_subscribe_for_anonymous allow_publish_for_client allow_publish_for_subscriber allow_publish_for_anonymous allow_presence_for_client allow_presence_for_subscriber allow_presence_for_anonymous allow_history_for_client allow_history_for_subscriber allow_history_for_anonymous allow_user_limited_channels channel_regex subscribe_proxy_name publish_proxy_name sub_refresh_proxy_name subscribe_stream_proxy_name " + elementNames},

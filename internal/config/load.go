@@ -157,9 +157,9 @@ func (l *loader) file(src Source) {
 	if data == nil {
 		var err error
 		if data, err = os.ReadFile(src.File); err != nil {
-			var path *os.PathError
-			if errors.As(err, &path) {
-				err = path.Err
+			var failed *os.PathError
+			if errors.As(err, &failed) {
+				err = failed.Err
 			}
 			l.problem("", from, "read: %v", err)
 			return

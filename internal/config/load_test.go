@@ -229,7 +229,7 @@ func TestUnknownKeyNamesTheNearest(t *testing.T) {
 		{"channel_limit: 5", "channel_limit (file c.yaml:1): unknown key; the nearest known one is client.channel_limit"},
 		{"sse:\n  enabeld: true", "sse.enabeld (file c.yaml:2): unknown key; the nearest known one is sse.enabled"},
 		{"token_hmac_secret: x", "token_hmac_secret (file c.yaml:1): unknown key; the nearest known one is token_hmac_secret_key"},
-		{"channel: {namespaces: [{name: chat}, {name: chat.x, presense: true}]}", "channel.namespaces.chat.x.presense (file c.yaml:1): unknown key; the nearest known one is channel.namespaces.chat.x.presence"},
+		{"channel: {namespaces: [{name: chat}, {name: chat.x, prezence: true}]}", "channel.namespaces.chat.x.prezence (file c.yaml:1): unknown key; the nearest known one is channel.namespaces.chat.x.presence"},
 		{"channel:\n  without_namespace:\n    histroy_size: 5", "the nearest known one is channel.without_namespace.history_size"},
 		{"http_api: {apikey: x}", "http_api.apikey (file c.yaml:1): unknown key; the nearest known one is http_api.key"},
 		{"client: 5", "client (file c.yaml:1): is a section of keys, not a number"},
@@ -326,6 +326,7 @@ func TestRulesAcrossKeys(t *testing.T) {
 		{"token_audience: a\ntoken_audience_regex: b", "client.token.audience_regex (file c.yaml:2): excludes client.token.audience", "token_audience: a\ntoken_issuer_regex: b"},
 		{"client: {token: {hmac_previous_secret_key: a}}", "needs client.token.hmac_secret_key", "client: {token: {hmac_previous_secret_key: a, hmac_secret_key: b}}"},
 		{"separate_subscription_token_config: true", "client.subscription_token.enabled (file c.yaml:1): needs a key", "separate_subscription_token_config: true\nsubscription_token_hmac_secret_key: a"},
+		{"allowed_origins: ['https://[a.example.com']", "client.allowed_origins (file c.yaml:1): \"https://[a.example.com\" is not a pattern", "allowed_origins: ['https://*.example.com']"},
 		{"port: 65536", "http_server.port (file c.yaml:1): must be 0 to 65535", "port: 0"},
 		{"address: 127.0.0.1:8000", "http_server.address (file c.yaml:1): must be an address without scheme and port", "address: '::'"},
 		{"tls: true", "http_server.tls.enabled (file c.yaml:1): needs http_server.tls.cert_pem", "tls: true\ntls_cert: testdata/cert.pem\ntls_key: testdata/key.pem"},
@@ -346,13 +347,13 @@ func TestRulesAcrossKeys(t *testing.T) {
 }
 
 func TestOriginsThatNeverMatchAreNoted(t *testing.T) {
-	got := notes(load(t, "c.yaml", "allowed_origins: ['https://App.example.com', 'app.example.com', '*', 'null', 'http://localhost:3000']"))
-	for _, want := range []string{`"https://App.example.com" never matches`, `"app.example.com" never matches`} {
+	got := notes(load(t, "c.yaml", "allowed_origins: ['https://App.example.com', 'app.example.com', '*.example.com', '*', 'null', 'http://localhost:3000']"))
+	for _, want := range []string{`"https://App.example.com" never matches`, `"app.example.com" never matches`, `"*.example.com" never matches`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("notes =\n%swant %s", got, want)
 		}
 	}
-	if strings.Count(got, "never matches") != 2 {
+	if strings.Count(got, "never matches") != 3 {
 		t.Errorf("notes =\n%s", got)
 	}
 }

@@ -138,6 +138,7 @@ over the file. ` + "`kuranty config show --origin`" + ` tells what is in force a
   of versions 3 to 5 are translated, with a line in the log for each key. What this version does not support is
   refused, unless it would change nothing.
 - ` + "`health`" + ` and ` + "`prometheus`" + ` are on unless switched off; Centrifugo has them off unless switched on.
+- The listener is 127.0.0.1 unless ` + "`http_server.address`" + ` says otherwise; Centrifugo listens on all addresses.
 - Options called insecure are refused unless the listener is a loopback address.
 `
 
