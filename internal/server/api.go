@@ -1,6 +1,12 @@
 package server
 
-import "net/http"
+import "github.com/kuranty/kuranty/internal/serverapi"
 
 // newAPI returns the server API of the node.
-func (s *Server) newAPI() http.Handler { return http.NotFoundHandler() }
+func (s *Server) newAPI() (*serverapi.API, error) {
+	c := s.cfg.HTTPAPI
+	return serverapi.New(s.node, serverapi.Options{
+		Key: c.Key, Insecure: c.Insecure, QueryKey: c.QueryKey, ErrorMode: c.ErrorMode,
+		Prefix: c.HandlerPrefix, BodyBytes: c.BodySizeLimit, Logger: s.log,
+	})
+}

@@ -72,7 +72,10 @@ func (s *Server) build() (err error) {
 	s.front = &front{log: s.log, access: c.Log.Level == "debug" || c.Log.Level == "trace"}
 	if !c.HTTPAPI.Disabled {
 		s.front.prefix = c.HTTPAPI.HandlerPrefix
-		s.front.api = s.newAPI()
+		if s.api, err = s.newAPI(); err != nil {
+			return err
+		}
+		s.front.api = s.api
 	}
 	s.front.rest = s.routes()
 	to, err := s.transportOptions()

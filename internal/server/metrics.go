@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -34,14 +35,15 @@ var (
 	descAccepted      = desc("accepted_total", "WebSocket connections accepted.")
 	descRefused       = desc("refused_total", "Connections refused, by reason.", "reason")
 	descPanics        = desc("panics_total", "Panics contained, by where.", "in")
-	descAPI           = desc("api_requests_total", "Server API calls, by method and outcome.", "method", "outcome")
+	descAPI           = desc("api_calls_total", "Server API calls, by method and outcome: ok, or the error's code.", "method", "outcome")
+	descAPIRefused    = desc("api_refused_total", "Server API requests refused before any call, by reason.", "reason")
 )
 
 // Describe implements [prometheus.Collector].
 func (figures) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descBuild, descConnections, descUsers, descSubscriptions, descChannels, descQueue, descConnects, descPublications,
-		descDeliveries, descRecoveries, descInsufficient, descSlow, descAccepted, descRefused, descPanics, descAPI,
+		descDeliveries, descRecoveries, descInsufficient, descSlow, descAccepted, descRefused, descPanics, descAPI, descAPIRefused,
 	} {
 		out <- d
 	}
@@ -78,6 +80,21 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 	counter(descPanics, n.Panics, "session")
 	counter(descPanics, t.Panics, "connection")
 	counter(descPanics, f.s.front.panics.Load(), "request")
+	if f.s.api == nil {
+		return
+	}
+	a := f.s.api.Stats()
+	for _, c := range a.Calls {
+		outcome := "ok"
+		if c.Code != 0 {
+			outcome = strconv.Itoa(int(c.Code))
+		}
+		counter(descAPI, c.Count, c.Method, outcome)
+	}
+	counter(descAPIRefused, a.Unauthorized, "unauthorized")
+	counter(descAPIRefused, a.Malformed, "malformed")
+	counter(descAPIRefused, a.TooLarge, "too_large")
+	counter(descPanics, a.Panics, "api")
 }
 
 // metricsHandler serves the figures of this server and of its process.

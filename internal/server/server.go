@@ -15,6 +15,7 @@ import (
 
 	"github.com/kuranty/kuranty/internal/config"
 	"github.com/kuranty/kuranty/internal/policy"
+	"github.com/kuranty/kuranty/internal/serverapi"
 	"github.com/kuranty/kuranty/realtime"
 	"github.com/kuranty/kuranty/realtime/transport"
 )
@@ -54,6 +55,7 @@ type Server struct {
 	cfg *config.Config
 	log *slog.Logger
 	out io.Writer
+	api *serverapi.API // nil if it is off
 	// mask hides secrets in the log.
 	mask *mask
 
