@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 	"realtime":             {"protocol"},
 	"realtime/transport":   {"realtime", "protocol"},
 	"realtime/redisbroker": {"realtime", "protocol"},
-	"realtime/brokertest":  {"realtime"}, // states a contract, so it sees what the contract is about
+	"realtime/brokertest":  {"realtime", "protocol"}, // states a contract, so it sees what the contract is about: publications too
 
 	// Rules: who may do what. No SQL, no HTTP handlers.
 	"internal/identity":  {"event"},

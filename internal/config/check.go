@@ -74,7 +74,7 @@ func (l *loader) check() {
 }
 
 func (t *Token) hasKey() bool {
-	return t.HMACSecretKey != "" || t.RSAPublicKey != "" || t.ECDSAPublicKey != "" || t.JWKSPublicEndpoint != ""
+	return t.HMACSecretKey != "" || t.RSAPublicKey != "" || t.ECDSAPublicKey != "" || t.EdDSAPublicKey != "" || t.JWKSPublicEndpoint != ""
 }
 
 func (l *loader) checkListener(c *Config) {
@@ -145,6 +145,7 @@ func (l *loader) checkClient(c *Client) {
 func (l *loader) checkToken(prefix string, t *Token) {
 	l.checkPEM(prefix+"rsa_public_key", t.RSAPublicKey)
 	l.checkPEM(prefix+"ecdsa_public_key", t.ECDSAPublicKey)
+	l.checkPEM(prefix+"eddsa_public_key", t.EdDSAPublicKey)
 	if t.HMACPreviousSecretKey != "" && t.HMACSecretKey == "" {
 		l.wrong(prefix+"hmac_previous_secret_key", "needs %shmac_secret_key, the key that follows it", prefix)
 	}

@@ -101,6 +101,7 @@ type Token struct {
 	HMACPreviousUntil     int64  `key:"hmac_previous_secret_key_valid_until" doc:"End of the previous key, in seconds since 1970; 0 is never."`
 	RSAPublicKey          string `key:"rsa_public_key" pem:"yes" doc:"Public key of RS256 to RS512 and PS256 to PS512: PEM text, base64 of it, or the path of a file."`
 	ECDSAPublicKey        string `key:"ecdsa_public_key" pem:"yes" doc:"Public key of the one of ES256, ES384 and ES512 that fits its curve: PEM text, base64 of it, or the path of a file."`
+	EdDSAPublicKey        string `key:"eddsa_public_key" pem:"yes" doc:"Public key of EdDSA (Ed25519), given like the others; not known to Centrifugo, which takes it from key sets only."`
 	JWKSPublicEndpoint    string `key:"jwks_public_endpoint" doc:"Address of a JSON Web Key Set; when set, the keys above are not used."`
 	Audience              string `key:"audience" doc:"Audience that a token must be for."`
 	AudienceRegex         string `key:"audience_regex" doc:"Pattern for the audience, instead of audience."`

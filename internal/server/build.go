@@ -90,7 +90,7 @@ func (s *Server) build() (err error) {
 func needed(c *config.Config) []string {
 	var names []string
 	t := &c.Client.Token
-	if t.HMACSecretKey == "" && t.RSAPublicKey == "" && t.ECDSAPublicKey == "" && t.JWKSPublicEndpoint == "" {
+	if t.HMACSecretKey == "" && t.RSAPublicKey == "" && t.ECDSAPublicKey == "" && t.EdDSAPublicKey == "" && t.JWKSPublicEndpoint == "" {
 		names = append(names, TokenSecret)
 	}
 	if c.HTTPAPI.Key == "" && !c.HTTPAPI.Disabled && !c.HTTPAPI.Insecure {
@@ -144,7 +144,7 @@ func verifier(path string, t *config.Token, skipSignature bool) (*identity.Verif
 func VerifierOptions(t *config.Token, skipSignature bool) identity.VerifierOptions {
 	return identity.VerifierOptions{
 		HMACSecret: t.HMACSecretKey, HMACPrevious: t.HMACPreviousSecretKey, HMACPreviousUntil: t.HMACPreviousUntil,
-		RSAPublicKey: t.RSAPublicKey, ECDSAPublicKey: t.ECDSAPublicKey, JWKSEndpoint: t.JWKSPublicEndpoint,
+		RSAPublicKey: t.RSAPublicKey, ECDSAPublicKey: t.ECDSAPublicKey, EdDSAPublicKey: t.EdDSAPublicKey, JWKSEndpoint: t.JWKSPublicEndpoint,
 		Audience: t.Audience, AudienceRegex: t.AudienceRegex, Issuer: t.Issuer, IssuerRegex: t.IssuerRegex,
 		UserIDClaim: t.UserIDClaim, RequireExp: t.RequireExp, SkipSignature: skipSignature,
 	}
