@@ -1,0 +1,46 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"kuranty": main})
+}
+
+// The scripts read like sessions at a terminal.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE_GOLDEN") != "",
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"until": until},
+		Setup: func(env *testscript.Env) error {
+			env.Vars = append(env.Vars, "KURANTY_CONFIG=", "KURANTY_URL=", "KURANTY_API_KEY=", "KURANTY_TOKEN=")
+			return nil
+		},
+	})
+}
+
+// until repeats a command until what it prints matches: until REGEXP COMMAND ARG…
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP COMMAND ARG…")
+	}
+	want := regexp.MustCompile(args[0])
+	var printed string
+	for late := time.Now().Add(30 * time.Second); time.Now().Before(late); {
+		_ = ts.Exec(args[1], args[2:]...) // failing at first is why it is repeated
+		printed = ts.ReadFile("stdout") + ts.ReadFile("stderr")
+		if want.MatchString(printed) {
+			return
+		}
+		<-time.After(20 * time.Millisecond) // another process is waited for
+	}
+	ts.Fatalf("%v never printed %s, at last\n%s", args[1:], args[0], printed)
+}

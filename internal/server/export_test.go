@@ -1,0 +1,4 @@
+package server
+
+// Namespace is seen by tests.
+var Namespace = namespace
