@@ -33,7 +33,7 @@ type method struct {
 
 const methodCount = 14
 
-// methodList is in the order of server-api.md §3.
+// methodList is in the order of server-api.md §3; publish is the first.
 var methodList = [methodCount]*method{
 	{name: "publish", number: 0, request: func() request { return new(publishRequest) }},
 	{name: "broadcast", number: 1, request: func() request { return new(broadcastRequest) }},
