@@ -45,6 +45,12 @@ func TestS23_DepthIsBoundedExactly(t *testing.T) {
 	if !protocol.ValidJSON([]byte(flat)) {
 		t.Error("what stands side by side or in strings is no depth")
 	}
+	wide := &protocol.Reply{History: &protocol.HistoryResult{Publications: slices.Repeat([]*protocol.Publication{{Data: protocol.Raw("[{}]")}}, 100)}}
+	for _, f := range formats {
+		if got := replies(t, f, protocol.AppendReply(nil, f, wide)); !cmp.Equal(got[0], wide) {
+			t.Errorf("%v: messages side by side are no depth either", f)
+		}
+	}
 	for n, want := range map[int]bool{29: true, 30: false} { // below command, subscribe and tf
 		tf := &protocol.FilterNode{}
 		for range n {
