@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -12,14 +13,25 @@ import (
 // ErrMalformed is wrapped by every decoding error.
 var ErrMalformed = errors.New("malformed message")
 
-// Nesting limits of decoded messages. A command may be 32 levels deep (guarantees.md
-// S23), payloads included; replies carry payloads that deep in their own envelope.
-const (
-	maxDepth      = 32
-	maxReplyDepth = maxDepth + 8
+// maxDepth is how deep JSON may nest (guarantees.md S23).
+const maxDepth = 32
+
+// limits bound what one unit may be made of.
+type limits struct {
+	depth    int // levels of nesting, those of payloads included
+	elements int // in all lists and maps together, outside of payloads
+}
+
+// An element may take a hundred times its two bytes on the wire, so those of strangers
+// are counted: no slice or map of a command becomes larger than a message may be. Replies
+// carry payloads of the full depth in their own envelope, and as much as servers like.
+var (
+	commandLimits = limits{depth: maxDepth, elements: 4096}
+	replyLimits   = limits{depth: maxDepth + 8, elements: math.MaxInt}
 )
 
-// CommandDecoder reads the commands of one transport message.
+// CommandDecoder reads the commands of one transport message. A command may nest 32
+// levels deep and have 4,096 elements in its lists and maps, payloads not counted.
 type CommandDecoder struct{ units }
 
 // NewCommandDecoder returns a decoder over frame, which it neither changes nor copies.
@@ -33,7 +45,7 @@ func NewCommandDecoder(f Format, frame []byte) CommandDecoder {
 // all; the error stays. The Raw fields of c alias the frame, nothing else does.
 func (d *CommandDecoder) Next(c *Command) error {
 	*c = Command{}
-	err := d.next(c, maxDepth)
+	err := d.next(c, commandLimits)
 	if err != nil {
 		*c = Command{}
 	}
@@ -51,7 +63,7 @@ func NewReplyDecoder(f Format, frame []byte) ReplyDecoder {
 // Next decodes the next reply into r, like [CommandDecoder.Next].
 func (d *ReplyDecoder) Next(r *Reply) error {
 	*r = Reply{}
-	err := d.next(r, maxReplyDepth)
+	err := d.next(r, replyLimits)
 	if err != nil {
 		*r = Reply{}
 	}
@@ -67,7 +79,7 @@ type units struct {
 }
 
 // next decodes the next unit into m, which is empty. It steps on only if that works.
-func (u *units) next(m message, depth int) error {
+func (u *units) next(m message, lim limits) error {
 	if u.begun && len(u.rest) == 0 {
 		return io.EOF
 	}
@@ -79,10 +91,10 @@ func (u *units) next(m message, depth int) error {
 			return fmt.Errorf("%w: length of a unit missing or beyond its frame", ErrMalformed)
 		}
 		unit, rest = u.rest[n:n+int(size)], u.rest[n+int(size):]
-		err = decodeProto(unit, m, depth)
+		err = decodeProto(unit, m, lim)
 	} else {
 		unit, rest, _ = bytes.Cut(u.rest, lineFeed)
-		err = decodeJSON(unit, m, depth)
+		err = decodeJSON(unit, m, lim)
 	}
 	if err != nil {
 		return err

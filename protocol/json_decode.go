@@ -13,15 +13,16 @@ import (
 // in payloads.
 type jsonDecoder struct {
 	scanner
-	name []byte // of the member at hand, nil once a field has taken its value
-	seen uint32 // numbers of the fields met in the current object
+	name     []byte // of the member at hand, nil once a field has taken its value
+	seen     uint32 // numbers of the fields met in the current object
+	elements int    // of lists and maps that may still come
 }
 
 var jsonDecoders = sync.Pool{New: func() any { return new(jsonDecoder) }}
 
-func decodeJSON(unit []byte, m message, depth int) error {
+func decodeJSON(unit []byte, m message, lim limits) error {
 	d := jsonDecoders.Get().(*jsonDecoder)
-	*d = jsonDecoder{scanner: scanner{buf: unit, levels: depth}}
+	*d = jsonDecoder{scanner: scanner{buf: unit, levels: lim.depth}, elements: lim.elements}
 	d.space()
 	d.object("unit", m)
 	d.end()
@@ -85,6 +86,15 @@ func (d *jsonDecoder) text() []byte {
 		return nil
 	}
 	return s[1 : len(s)-1]
+}
+
+// element counts an element of a list or map.
+func (d *jsonDecoder) element(name string) bool {
+	if d.elements--; d.elements < 0 {
+		d.fail(name + " has too many elements")
+		return false
+	}
+	return true
 }
 
 // null steps over a null, if there is one.
@@ -196,7 +206,7 @@ func (d *jsonDecoder) signed(name string, bits int) int64 {
 
 func (d *jsonDecoder) strs(n protowire.Number, name string, p *[]string) {
 	if d.match(n, name) && d.into('[', name) {
-		for d.more(']') {
+		for d.more(']') && d.element(name) {
 			if !d.null() && d.isText(name) {
 				*p = append(*p, string(d.text()))
 			}
@@ -206,7 +216,7 @@ func (d *jsonDecoder) strs(n protowire.Number, name string, p *[]string) {
 
 func (d *jsonDecoder) pairs(n protowire.Number, name string, p *map[string]string) {
 	if d.match(n, name) && d.into('{', name) {
-		for d.more('}') {
+		for d.more('}') && d.element(name) {
 			if k := d.memberName(); !d.null() && d.isText(name) {
 				putOnce(d, name, p, k, string(d.text()))
 			}

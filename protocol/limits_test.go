@@ -64,6 +64,40 @@ func TestS23_DepthIsBoundedExactly(t *testing.T) {
 	}
 }
 
+// TestS24_ElementsAreBounded: nobody makes much memory of little input.
+func TestS24_ElementsAreBounded(t *testing.T) {
+	keys := func(n int) map[string]string {
+		m := map[string]string{}
+		for i := range n {
+			m[fmt.Sprint(i)] = ""
+		}
+		return m
+	}
+	for what, c := range map[string]func(n int) *protocol.Command{
+		"nodes": func(n int) *protocol.Command {
+			return &protocol.Command{Subscribe: &protocol.SubscribeRequest{TF: &protocol.FilterNode{Nodes: slices.Repeat([]*protocol.FilterNode{{}}, n)}}}
+		},
+		"vals": func(n int) *protocol.Command {
+			return &protocol.Command{Subscribe: &protocol.SubscribeRequest{TF: &protocol.FilterNode{Vals: make([]string, n)}}}
+		},
+		"headers": func(n int) *protocol.Command {
+			return &protocol.Command{Connect: &protocol.ConnectRequest{Headers: keys(n)}}
+		},
+		"subs and headers": func(n int) *protocol.Command {
+			return &protocol.Command{Connect: &protocol.ConnectRequest{Headers: keys(n - 1), Subs: map[string]*protocol.SubscribeRequest{"": {}}}}
+		},
+	} {
+		for _, f := range formats {
+			for n, want := range map[int]bool{4096: true, 4097: false} {
+				_, err := decode(f, wholes["Command"], protocol.AppendCommand(nil, f, c(n)))
+				if (err == nil) != want || err != nil && !errors.Is(err, protocol.ErrMalformed) {
+					t.Errorf("%v: %d %s: %v", f, n, what, err)
+				}
+			}
+		}
+	}
+}
+
 // TestS24_NullAndMissingValues takes every value of messages that have all fields set,
 // and puts null or a value of each other type in its place, or nothing.
 func TestS24_NullAndMissingValues(t *testing.T) {

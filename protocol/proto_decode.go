@@ -12,18 +12,19 @@ import (
 // last value, messages given twice are merged, unknown fields are skipped; a known
 // field of another wire type is an error.
 type protoDecoder struct {
-	buf   []byte           // the rest of the message at hand
-	num   protowire.Number // of the field at hand, 0 once it has been taken
-	typ   protowire.Type
-	depth int   // messages that may still be nested
-	err   error // ends everything
+	buf      []byte           // the rest of the message at hand
+	num      protowire.Number // of the field at hand, 0 once it has been taken
+	typ      protowire.Type
+	depth    int   // messages that may still be nested
+	elements int   // of lists and maps that may still come
+	err      error // ends everything
 }
 
 var protoDecoders = sync.Pool{New: func() any { return new(protoDecoder) }}
 
-func decodeProto(unit []byte, m message, depth int) error {
+func decodeProto(unit []byte, m message, lim limits) error {
 	d := protoDecoders.Get().(*protoDecoder)
-	*d = protoDecoder{buf: unit, depth: depth}
+	*d = protoDecoder{buf: unit, depth: lim.depth, elements: lim.elements}
 	d.message(m)
 	err := d.err
 	*d = protoDecoder{}
@@ -74,6 +75,17 @@ func (d *protoDecoder) claim(n protowire.Number, t protowire.Type) bool {
 		return false
 	}
 	return true
+}
+
+// element is match for a list or map.
+func (d *protoDecoder) element(n protowire.Number) bool {
+	if !d.match(n, protowire.BytesType) {
+		return false
+	}
+	if d.elements--; d.elements < 0 {
+		d.err = fmt.Errorf("%w: field %d has too many elements", ErrMalformed, n)
+	}
+	return d.err == nil
 }
 
 func (d *protoDecoder) bytes() []byte {
@@ -159,13 +171,13 @@ func (d *protoDecoder) s64(n protowire.Number, _ string, p *int64) {
 }
 
 func (d *protoDecoder) strs(n protowire.Number, _ string, p *[]string) {
-	if d.match(n, protowire.BytesType) {
+	if d.element(n) {
 		*p = append(*p, d.text(n))
 	}
 }
 
 func (d *protoDecoder) pairs(n protowire.Number, _ string, p *map[string]string) {
-	if d.match(n, protowire.BytesType) {
+	if d.element(n) {
 		var e pair
 		d.sized(&e)
 		put(p, e.key, e.value)

@@ -84,7 +84,7 @@ func list[T any, M messagePtr[T]](v visitor, n protowire.Number, name string, p 
 		}
 	case *jsonDecoder:
 		if v.match(n, name) && v.into('[', name) {
-			for v.more(']') {
+			for v.more(']') && v.element(name) {
 				if !v.null() {
 					e := new(T)
 					v.object(name, M(e))
@@ -93,7 +93,7 @@ func list[T any, M messagePtr[T]](v visitor, n protowire.Number, name string, p 
 			}
 		}
 	case *protoDecoder:
-		if v.match(n, protowire.BytesType) {
+		if v.element(n) {
 			e := new(T)
 			v.sized(M(e))
 			*p = append(*p, e)
@@ -129,7 +129,7 @@ func dict[T any, M messagePtr[T]](v visitor, n protowire.Number, name string, p 
 		popKeys(&v.keys, keys)
 	case *jsonDecoder:
 		if v.match(n, name) && v.into('{', name) {
-			for v.more('}') {
+			for v.more('}') && v.element(name) {
 				if k := v.memberName(); !v.null() {
 					e := new(T)
 					v.object(name, M(e))
@@ -138,7 +138,7 @@ func dict[T any, M messagePtr[T]](v visitor, n protowire.Number, name string, p 
 			}
 		}
 	case *protoDecoder:
-		if v.match(n, protowire.BytesType) {
+		if v.element(n) {
 			e := entry[T, M]{value: new(T)}
 			v.sized(&e)
 			put(p, e.key, e.value)
