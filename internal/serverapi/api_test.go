@@ -394,8 +394,10 @@ func TestStats(t *testing.T) {
 	post(api, "/api/publish", strings.Repeat(" ", 2<<20))
 	want := serverapi.Stats{
 		Calls: []serverapi.CallStats{
-			{Method: "publish", Count: 3}, {Method: "publish", Code: 107, Count: 1},
-			{Method: "history", Code: 108, Count: 1}, {Method: "batch", Count: 1},
+			{Method: "publish", Count: 3},
+			{Method: "publish", Code: 107, Count: 1},
+			{Method: "history", Code: 108, Count: 1},
+			{Method: "batch", Count: 1},
 		},
 		Unauthorized: 1, Malformed: 1, TooLarge: 1,
 	}

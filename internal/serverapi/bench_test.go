@@ -94,18 +94,18 @@ func BenchmarkHTTP(b *testing.B) {
 
 func overHTTP(b *testing.B, name string, handler http.Handler, path, body string) {
 	b.Run(name, func(b *testing.B) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a benchmark's own listener
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			b.Fatal(err)
 		}
-		server := &http.Server{Handler: handler} //nolint:gosec // no stranger reaches it
+		server := &http.Server{Handler: handler}
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(listener) }()
 		defer func() {
 			server.Close()
 			<-served
 		}()
-		conn, err := net.Dial("tcp", listener.Addr().String()) //nolint:noctx // as above
+		conn, err := net.Dial("tcp", listener.Addr().String())
 		if err != nil {
 			b.Fatal(err)
 		}

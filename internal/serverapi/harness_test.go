@@ -63,8 +63,10 @@ func (everybody) SubRefresh(context.Context, realtime.Client, string, string) (r
 }
 
 func (everybody) Publish(context.Context, realtime.Client, string, []byte, bool) error { return nil }
-func (everybody) Presence(context.Context, realtime.Client, string, bool) error        { return nil }
-func (everybody) History(context.Context, realtime.Client, string, bool) error         { return nil }
+
+func (everybody) Presence(context.Context, realtime.Client, string, bool) error { return nil }
+
+func (everybody) History(context.Context, realtime.Client, string, bool) error { return nil }
 
 // newNode returns a running node.
 func newNode(t testing.TB, presence realtime.PresenceStore) *realtime.Node {
@@ -191,7 +193,7 @@ func (c *client) await(t testing.TB, want string) string {
 		more := c.more
 		for {
 			line, err := c.got.ReadString('\n')
-			if err == io.EOF {
+			if err != nil {
 				break
 			}
 			if strings.Contains(line, want) {

@@ -183,7 +183,7 @@ func (a *API) run(ctx context.Context, m *method, req request, dst []byte) ([]by
 		a.count.calls[m.index][0].Add(1)
 		return dst, nil
 	}
-	code := uint32(protocol.ErrInternal.Code)
+	code := protocol.ErrInternal.Code
 	if refusal := (*protocol.Error)(nil); errors.As(err, &refusal) {
 		code = refusal.Code
 	}

@@ -339,8 +339,14 @@ func testOwnPositions(t *testing.T, b *bench) {
 		epoch  string
 		passes bool
 	}{
-		{7, "e", true}, {7, "e", false}, {6, "e", false}, {8, "e", true}, {12, "e", true},
-		{1, "f", true}, {1, "f", false}, {2, "f", true},
+		{7, "e", true},
+		{7, "e", false},
+		{6, "e", false},
+		{8, "e", true},
+		{12, "e", true},
+		{1, "f", true},
+		{1, "f", false},
+		{2, "f", true},
 	}
 	var want []string
 	for i, step := range steps {
