@@ -129,6 +129,9 @@ func (s *Session) establish(sub *subscription, g *Grant, w wanted) (*protocol.Su
 			return nil, fmt.Errorf("add presence: %w", err)
 		}
 	}
+	if len(g.Data) > 0 && s.framing.Format() == protocol.JSON && !protocol.ValidJSON(g.Data) {
+		return nil, protocol.CloseInappropriate
+	}
 	ttl, _ := timeLeft(g.ExpireAt)
 	result := &protocol.SubscribeResult{
 		Expires: ttl > 0, TTL: ttl, Data: g.Data, WasRecovering: w.recover,
