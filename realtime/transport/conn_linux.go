@@ -44,7 +44,6 @@ type pollConn struct {
 	awaiting atomic.Uint32
 	stamp    uint32
 	admitted atomic.Bool // it counts as open
-	opened   atomic.Bool // it has its session
 }
 
 // Bits of pollConn.state.
@@ -187,7 +186,7 @@ func (c *pollConn) expire(kind int, stamp uint32) {
 			c.hangUp()
 		}
 	case lateRead:
-		if c.opened.Load() && c.awaiting.CompareAndSwap(stamp, 0) {
+		if c.awaiting.CompareAndSwap(stamp, 0) {
 			c.server.spawn(c.stalled)
 		}
 	case lateClose:
@@ -221,7 +220,7 @@ func (c *pollConn) stalled() {
 
 // writeOn tells the session that the kernel may take bytes again.
 func (c *pollConn) writeOn() {
-	if stamp := c.awaiting.Load(); stamp != 0 && c.opened.Load() && c.awaiting.CompareAndSwap(stamp, 0) {
+	if stamp := c.awaiting.Load(); stamp != 0 && c.awaiting.CompareAndSwap(stamp, 0) {
 		defer c.contain()
 		c.session.Writable()
 	}
@@ -341,16 +340,12 @@ func (c *pollConn) refuse(response []byte) {
 // open begins the session.
 func (c *pollConn) open() {
 	c.server.count.accepted.Add(1)
+	c.admitted.Store(true)
 	c.phase = phaseOpen
 	c.reader.deflate = c.framing.deflate != nil
-	c.admitted.Store(true)
 	c.session = c.server.newSession(c)
-	c.opened.Store(true)
-	c.session.Start()
 	c.startPings(c)
-	if c.awaiting.Load() != 0 { // it was too early for writeOn
-		_ = c.arm(unix.EPOLL_CTL_MOD, writable)
-	}
+	c.session.Start()
 }
 
 // begin serves a connection that net/http has upgraded.
@@ -369,28 +364,41 @@ func (c *pollConn) begin(early []byte) {
 }
 
 // handOver gives the connection to net/http, with what was read of it. It returns
-// false if the connection is to end instead.
+// false if that cannot be: the connection is to end instead.
 func (c *pollConn) handOver(read []byte) bool {
-	if err := c.arm(unix.EPOLL_CTL_DEL, 0); err != nil {
-		return false
-	}
-	if !c.refs.CompareAndSwap(0, fdClosed) {
-		return false // the clock is about to hang up
-	}
-	c.phase = phaseOver
-	c.poller.engine.leave(c)
-	f := os.NewFile(uintptr(c.fd), "")
-	conn, err := net.FileConn(f) // a duplicate
-	_ = f.Close()
+	conn, err := c.export()
 	if err != nil {
 		c.server.o.Logger.Warn("hand connection to the HTTP server", "error", err)
-		return true
+		return false
 	}
-	handed := &handedConn{Conn: conn, early: append([]byte(nil), read...)}
-	if !c.poller.engine.web.give(handed) {
+	c.phase = phaseOver
+	c.finish()
+	if !c.poller.engine.web.give(&handedConn{TCPConn: conn, early: bytes.Clone(read)}) {
 		_ = conn.Close() // the server ends
 	}
 	return true
+}
+
+// export returns the runtime's own connection of the same socket.
+func (c *pollConn) export() (*net.TCPConn, error) {
+	if !c.acquire() {
+		return nil, net.ErrClosed
+	}
+	defer c.release()
+	if err := c.poller.ctl(unix.EPOLL_CTL_DEL, c.fd, 0); err != nil {
+		return nil, err
+	}
+	fd, err := unix.FcntlInt(uintptr(c.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	f := os.NewFile(uintptr(fd), "")
+	defer func() { _ = f.Close() }() // the connection has another duplicate
+	conn, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.TCPConn), nil
 }
 
 // addrPort returns the address of an accepted connection.

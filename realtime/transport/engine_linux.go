@@ -283,9 +283,12 @@ func (s *Server) adopt(conn net.Conn, early []byte, h hello) {
 
 // plain returns the TCP connection behind conn unless TLS lies between.
 func plain(conn net.Conn) (*net.TCPConn, bool) {
-	if h, ok := conn.(*handedConn); ok {
-		conn = h.Conn
+	switch c := conn.(type) {
+	case *handedConn:
+		return c.TCPConn, true
+	case *net.TCPConn:
+		return c, true
+	default:
+		return nil, false
 	}
-	tcp, ok := conn.(*net.TCPConn)
-	return tcp, ok
 }

@@ -49,14 +49,14 @@ func (h *handoff) Addr() net.Addr { return h.addr }
 
 // handedConn is a connection of which some bytes have been read already.
 type handedConn struct {
-	net.Conn
-	early []byte
+	*net.TCPConn // net/http half-closes it
+	early        []byte
 }
 
 // Read implements [net.Conn].
 func (c *handedConn) Read(p []byte) (int, error) {
 	if len(c.early) == 0 {
-		return c.Conn.Read(p)
+		return c.TCPConn.Read(p)
 	}
 	n := copy(p, c.early)
 	if c.early = c.early[n:]; len(c.early) == 0 {
