@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net"
 	"os"
 	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -21,8 +23,12 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_GOLDEN") != "",
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"until": until},
 		Setup: func(env *testscript.Env) error {
-			env.Vars = append(env.Vars, "KURANTY_CONFIG=", "KURANTY_URL=", "KURANTY_API_KEY=", "KURANTY_TOKEN=")
-			return nil
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			env.Vars = append(env.Vars, "FREE_PORT="+strconv.Itoa(ln.Addr().(*net.TCPAddr).Port))
+			return ln.Close()
 		},
 	})
 }

@@ -25,19 +25,20 @@ type tokenCmd struct {
 // lifetime is a duration that may be given in days.
 type lifetime time.Duration
 
+// longest is the longest life of a token (auth-and-channels.md §2).
+const longest = 365 * 24 * time.Hour
+
 // UnmarshalText reads "30d", "12h" or anything else Go knows as a duration.
 func (l *lifetime) UnmarshalText(text []byte) error {
-	if days, ok := strings.CutSuffix(string(text), "d"); ok {
-		n, err := strconv.Atoi(days)
-		if err != nil || n > 365 {
-			return fmt.Errorf("%q is no number of days up to 365", days)
-		}
-		*l = lifetime(time.Duration(n) * 24 * time.Hour)
-		return nil
-	}
+	days, inDays := strings.CutSuffix(string(text), "d")
 	d, err := time.ParseDuration(string(text))
-	if err != nil {
-		return fmt.Errorf("%q is no time span; it looks like 30d, 12h or 15m", text)
+	if inDays {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		d = time.Duration(n) * 24 * time.Hour
+	}
+	if err != nil || d < time.Second || d > longest {
+		return fmt.Errorf("%q is no time span from 1s to 365d; it looks like 30d, 12h or 15m", text)
 	}
 	*l = lifetime(d)
 	return nil

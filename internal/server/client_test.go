@@ -56,6 +56,9 @@ func connect(t testing.TB, url, token string) *peer {
 	return p
 }
 
+// leave closes the connection without a word.
+func (p *peer) leave() { _ = p.conn.CloseNow() }
+
 // call sends a command and returns the next unit that is no ping.
 func (p *peer) call(command string) string {
 	p.t.Helper()

@@ -233,6 +233,7 @@ func TestS6_SecretsAppearNowhere(t *testing.T) {
 			}
 		}
 	}
+	p.leave()
 	in.Stop()
 
 	signature := token[strings.LastIndex(token, ".")+1:]
