@@ -104,7 +104,7 @@ func (e *echo) write() {
 			return
 		}
 		if n < len(e.out) {
-			e.out = append([]byte(nil), e.out[n:]...)
+			e.out = e.out[n:]
 			e.writing = true
 			e.conn.AwaitWritable()
 			return

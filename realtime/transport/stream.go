@@ -80,10 +80,10 @@ func (c *streamConn) run(early []byte) {
 func (c *streamConn) TryWrite(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.outgoing) > 0 {
+	p = p[:min(len(p), writeChunk-len(c.outgoing))]
+	if len(p) == 0 {
 		return 0, nil
 	}
-	p = p[:min(len(p), writeChunk)]
 	c.outgoing = append(c.outgoing, p...)
 	return len(p), c.write()
 }
@@ -149,14 +149,15 @@ func (c *streamConn) writeAll() {
 // writeOut writes what is to go out. c.mu is held, but not while writing.
 func (c *streamConn) writeOut() {
 	p := c.outgoing
+	c.outgoing = nil
 	c.mu.Unlock()
 	_ = c.conn.SetWriteDeadline(time.Now().Add(c.server.o.WriteTimeout)) // fails as the write will
 	_, err := c.conn.Write(p)
 	c.mu.Lock()
-	c.outgoing = nil
 	if err == nil {
 		return
 	}
+	c.outgoing = nil
 	c.mu.Unlock()
 	if ne, ok := err.(net.Error); ok && ne.Timeout() {
 		c.session.Stalled()

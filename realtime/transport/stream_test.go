@@ -56,7 +56,7 @@ func TestTLS(t *testing.T) {
 			case "panic":
 				panic("as asked")
 			case "flood":
-				p := make([]byte, 16<<20) // random, so that compressing does not help
+				p := make([]byte, 8<<20) // random, so that compressing does not help
 				_, _ = rand.Read(p)
 				e.send(p)
 				return true, true
@@ -84,7 +84,7 @@ func TestTLS(t *testing.T) {
 	if err := c.Close(websocket.StatusNormalClosure, ""); err != nil {
 		t.Errorf("close: %v", err)
 	}
-	for send, code := range map[string]websocket.StatusCode{"close me": 3503, "panic": 3004, strings.Repeat("x", 64<<10+1): 1009} {
+	for send, code := range map[string]websocket.StatusCode{"close me": 3503, "panic": 3004, strings.Repeat("x", 640<<10+1): 1009} {
 		c := dial("")
 		if err := c.Write(t.Context(), websocket.MessageText, []byte(send)); err != nil {
 			t.Fatal(err)
