@@ -71,7 +71,8 @@ func (cl *client) closed(c *conn, err error) {
 
 func (cl *client) data(c *conn, b []byte) {
 	if len(cl.rest) > 0 {
-		b = append(cl.rest, b...)
+		cl.rest = append(cl.rest, b...)
+		b = cl.rest
 	}
 	if !cl.upgraded {
 		end := bytes.Index(b, headEnd)
@@ -113,13 +114,14 @@ func (cl *client) data(c *conn, b []byte) {
 	cl.keep(b)
 }
 
-// keep holds the bytes of an unfinished frame, and no memory when there are none.
+// keep holds b, the bytes of an unfinished frame, and no memory when there are none.
 func (cl *client) keep(b []byte) {
-	if len(b) == 0 {
+	switch {
+	case len(b) == 0:
 		cl.rest = nil
-		return
+	case len(b) != len(cl.rest): // else it is what rest holds
+		cl.rest = bytes.Clone(b)
 	}
-	cl.rest = append(cl.rest[:0:0], b...)
 }
 
 func closeError(payload []byte) error {

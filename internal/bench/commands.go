@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 )
 
@@ -71,7 +73,10 @@ type measurer interface {
 	Measure(ctx context.Context) ([]Result, error)
 }
 
+// report measures and prints. A signal ends the measure, and with it the children.
 func (t *Target) report(ctx context.Context, m measurer) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	results, err := m.Measure(ctx)
 	if err != nil {
 		return err
@@ -81,6 +86,8 @@ func (t *Target) report(ctx context.Context, m measurer) error {
 
 // Run measures and prints to the standard output.
 func (a *All) Run(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	results, err := a.measure(ctx, os.Stderr)
 	if len(results) > 0 {
 		if werr := write(os.Stdout, a.Output, results); err == nil {
@@ -120,4 +127,8 @@ func (floorServer) Run() error { return serveFloor(os.Stdin, os.Stdout) }
 type floorWorker struct{}
 
 // Run works until the standard input ends.
-func (floorWorker) Run(ctx context.Context) error { return work(ctx, os.Stdin, os.Stdout) }
+func (floorWorker) Run(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return work(ctx, os.Stdin, os.Stdout)
+}

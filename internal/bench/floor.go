@@ -213,7 +213,8 @@ type Floor struct {
 	PerWrite    []int   `default:"1,8,32" help:"Frames that leave in one write."`
 	Size        int     `default:"100" help:"Bytes of payload."`
 	Rate        float64 `default:"20" help:"Publishes per second for the latency."`
-	Requests    int     `default:"5000" help:"Requests to the empty handler per round."`
+	Publishes   int     `help:"Frames to each socket per round; 0 picks a number for about a second."`
+	Requests    int     `default:"10000" help:"Requests to the empty handler per round."`
 }
 
 // Measure runs the command.
@@ -246,7 +247,11 @@ func (f *Floor) sockets(ctx context.Context, l *loop, n int) ([]Result, error) {
 	defer fl.close()
 	var results []Result
 	for _, group := range f.PerWrite {
-		shape := floorShape{Subscribers: n, Size: f.Size, Group: group, Publishes: publishesFor(n, group) / group * group}
+		publishes := f.Publishes
+		if publishes == 0 {
+			publishes = publishesFor(n, group)
+		}
+		shape := floorShape{Subscribers: n, Size: f.Size, Group: group, Publishes: max(publishes/group, 1) * group}
 		var cost []float64
 		for range f.Rounds {
 			got, err := fl.round(ctx, l, shape)

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -32,9 +33,11 @@ func serveFloor(in io.Reader, out io.Writer) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	srv := &http.Server{Handler: http.HandlerFunc(emptyHandler), ReadHeaderTimeout: 10 * time.Second}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	served := make(chan error, 2)
 	go func() { served <- srv.Serve(empty) }()
-	go func() { served <- serveSinks(sinks, control) }()
+	go func() { served <- serveSinks(ctx, sinks, control) }()
 
 	name, err := unix.Getsockname(sinks)
 	if err != nil {
@@ -46,6 +49,7 @@ func serveFloor(in io.Reader, out io.Writer) error {
 	}
 	_, _ = io.Copy(io.Discard, in)
 
+	cancel()
 	_ = unix.Shutdown(sinks, unix.SHUT_RDWR) // wakes accept
 	_ = control.Close()
 	_ = srv.Close()
@@ -73,13 +77,14 @@ func listenRaw() (int, error) {
 	return fd, nil
 }
 
-// serveSinks obeys the control connection until it ends.
-func serveSinks(listener int, control net.Listener) error {
+// serveSinks obeys the control connection until it ends or ctx does.
+func serveSinks(ctx context.Context, listener int, control net.Listener) error {
 	ctl, err := control.Accept()
 	if err != nil {
 		return err
 	}
 	defer ctl.Close() //nolint:errcheck // nothing to save
+	defer context.AfterFunc(ctx, func() { _ = ctl.Close() })()
 	var sinks []int
 	defer func() {
 		for _, fd := range sinks {

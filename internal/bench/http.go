@@ -2,29 +2,51 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 )
 
-// caller is one kept HTTP connection with at most one request under way.
+// caller is one kept HTTP connection with at most one request under way. One that
+// the server closes between requests is opened again by the next.
 type caller struct {
-	c      *conn
+	l      *loop
+	addr   netip.AddrPort
 	head   []byte // request line and headers up to the value of Content-Length
+	c      *conn  // nil while there is none
 	buf    []byte // the request being sent
-	body   []byte // its body
+	body   []byte // its body, for who builds one
 	answer []byte
-	ready  func()
-	done   func(body []byte)
+	busy   bool
+	ready  func()            // the connection is open for the first time
+	done   func(body []byte) // the request is answered
 }
 
-// newCaller returns a caller of POST path; key may be empty.
-func newCaller(host, path, key string) *caller {
+// dialCallers opens n connections for POST path; key may be empty.
+func dialCallers(ctx context.Context, l *loop, addr netip.AddrPort, host, path, key string, n int) ([]*caller, error) {
 	head := "POST " + path + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/json\r\n"
 	if key != "" {
 		head += "X-API-Key: " + key + "\r\n"
 	}
-	return &caller{head: []byte(head + "Content-Length: ")}
+	head += "Content-Length: "
+	callers, ready := make([]*caller, n), 0
+	for i := range callers {
+		callers[i] = &caller{l: l, addr: addr, head: []byte(head), ready: func() { ready++ }}
+		if err := callers[i].dial(); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.until(ctx, func() bool { return ready == n }); err != nil {
+		return nil, fmt.Errorf("connect to the API: %w", err)
+	}
+	return callers, nil
+}
+
+func (ca *caller) dial() (err error) {
+	ca.c, err = ca.l.dial(ca.addr, netip.Addr{}, ca)
+	return err
 }
 
 // post sends body, which is copied.
@@ -32,16 +54,27 @@ func (ca *caller) post(body []byte) {
 	ca.buf = append(ca.buf[:0], ca.head...)
 	ca.buf = strconv.AppendInt(ca.buf, int64(len(body)), 10)
 	ca.buf = append(append(ca.buf, headEnd...), body...)
-	ca.c.write(ca.buf)
+	ca.busy = true
+	if ca.c != nil {
+		ca.c.write(ca.buf)
+	} else if err := ca.dial(); err != nil {
+		ca.l.fail(err)
+	}
 }
 
 func (ca *caller) opened(c *conn) {
-	ca.c = c
+	if ca.busy {
+		c.write(ca.buf)
+		return
+	}
 	ca.ready()
 }
 
 func (ca *caller) closed(c *conn, err error) {
-	c.l.fail(fmt.Errorf("API connection ended: %w", err))
+	if ca.busy || !c.open {
+		c.l.fail(fmt.Errorf("API connection ended: %w", err))
+	}
+	ca.c = nil
 }
 
 func (ca *caller) data(c *conn, b []byte) {
@@ -51,7 +84,7 @@ func (ca *caller) data(c *conn, b []byte) {
 	case err != nil:
 		c.l.fail(err)
 	case whole:
-		ca.answer = ca.answer[:0]
+		ca.answer, ca.busy = ca.answer[:0], false
 		c.l.progress++
 		ca.done(body)
 	}

@@ -14,7 +14,10 @@ type loop struct {
 	err      error
 }
 
-type conn struct{ l *loop }
+type conn struct {
+	l    *loop
+	open bool
+}
 
 func newLoop() (*loop, error) { return nil, ErrUnsupported }
 

@@ -19,6 +19,9 @@ import (
 // threads included: its CPU clock (clock_getcpuclockid), which counts nanoseconds
 // where /proc/PID/stat counts hundredths of a second.
 func cpuTime(pid int) (time.Duration, error) {
+	if pid < 1 || pid > 1<<22 { // the kernel's largest
+		return 0, fmt.Errorf("read CPU clock of process %d: no such process", pid)
+	}
 	var ts unix.Timespec
 	if err := unix.ClockGettime(int32(^pid)<<3|2, &ts); err != nil {
 		return 0, fmt.Errorf("read CPU clock of process %d: %w", pid, err)

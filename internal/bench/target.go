@@ -213,21 +213,6 @@ func (s *server) callers(ctx context.Context, l *loop, path string, n int) ([]*c
 	return dialCallers(ctx, l, s.addr, s.host, path, s.key, n)
 }
 
-func dialCallers(ctx context.Context, l *loop, addr netip.AddrPort, host, path, key string, n int) ([]*caller, error) {
-	callers, ready := make([]*caller, n), 0
-	for i := range callers {
-		callers[i] = newCaller(host, path, key)
-		callers[i].ready = func() { ready++ }
-		if _, err := l.dial(addr, netip.Addr{}, callers[i]); err != nil {
-			return nil, err
-		}
-	}
-	if err := l.until(ctx, func() bool { return ready == n }); err != nil {
-		return nil, fmt.Errorf("connect to the API: %w", err)
-	}
-	return callers, nil
-}
-
 // hangUp closes the clients' connections and lets the server clean up.
 func hangUp(ctx context.Context, l *loop, pid int, clients []*client) error {
 	for _, cl := range clients {
