@@ -8,6 +8,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -65,12 +66,11 @@ func (a *API) Call(ctx context.Context, method string, params, result any) error
 	if err != nil {
 		return fmt.Errorf("encode parameters of %s: %w", method, err)
 	}
-	prefix := a.Prefix
-	if prefix == "" {
-		prefix = "/api"
+	u, err := address(a.URL, cmp.Or(a.Prefix, "/api"), method)
+	if err != nil {
+		return err
 	}
-	address := strings.TrimRight(a.URL, "/") + "/" + strings.Trim(prefix, "/") + "/" + method
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("call %s: %w", a.URL, err)
 	}
@@ -87,7 +87,7 @@ func (a *API) Call(ctx context.Context, method string, params, result any) error
 	case http.StatusUnauthorized:
 		return errors.New("the server refused the API key: give its key with --api-key or KURANTY_API_KEY, or its folder with --data-dir")
 	case http.StatusNotFound:
-		return fmt.Errorf("nothing at %s: is %s a Kuranty server, and its API enabled?", address, a.URL)
+		return fmt.Errorf("nothing at %s: is that a Kuranty server, and its API enabled?", u)
 	default:
 		return fmt.Errorf("the server answered %d to %s: %s", status, method, firstLine(answer))
 	}
@@ -112,7 +112,11 @@ func (a *API) Call(ctx context.Context, method string, params, result any) error
 
 // Healthy returns nil if the server at base is ready for clients.
 func Healthy(ctx context.Context, base string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(base, "/")+"/readyz", http.NoBody)
+	u, err := address(base, "/readyz")
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", base, err)
 	}
@@ -124,6 +128,15 @@ func Healthy(ctx context.Context, base string) error {
 		return fmt.Errorf("the server at %s is not ready: %d %s", base, status, firstLine(answer))
 	}
 	return nil
+}
+
+// address returns the URL of a path on the server at base.
+func address(base string, path ...string) (*url.URL, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("%q is no address of a server; it looks like http://127.0.0.1:8000", base)
+	}
+	return u.JoinPath(path...), nil
 }
 
 var httpClient = &http.Client{Timeout: 30 * time.Second}

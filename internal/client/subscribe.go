@@ -1,13 +1,13 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/url"
 	"strings"
 	"time"
 
@@ -128,22 +128,12 @@ func (s *subscriber) connection(ctx context.Context) error {
 
 // dial opens the WebSocket.
 func (s *subscriber) dial(ctx context.Context) (net.Conn, error) {
-	u, err := url.Parse(s.o.URL)
-	if err != nil || u.Host == "" {
-		return nil, errFinal{fmt.Errorf("%q is no address of a server; it looks like http://127.0.0.1:8000", s.o.URL)}
-	}
-	path := s.o.Path
-	if path == "" {
-		path = "/connection/websocket"
+	u, err := address(s.o.URL, cmp.Or(s.o.Path, "/connection/websocket"))
+	if err != nil {
+		return nil, errFinal{err}
 	}
 	target := *u
-	target.Path = strings.TrimRight(u.Path, "/") + path
-	switch u.Scheme {
-	case "http":
-		target.Scheme = "ws"
-	case "https":
-		target.Scheme = "wss"
-	}
+	target.Scheme = "ws" + strings.TrimPrefix(u.Scheme, "http")
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	conn, early, _, err := ws.Dial(ctx, target.String())

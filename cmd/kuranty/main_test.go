@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		args string
+		want int
+	}{
+		{"version", 0},
+		{"config check", 0},
+		{"nonsense", 2},
+		{"publish", 2},
+		{"publish news {", 2},
+		{"serve --no.such.key 1", 2},
+		{"serve --config " + dir + "/none.json", 2},
+		{"config check --log.level loud", 2},
+		{"config show --log.level loud", 2},
+		{"publish news 1 --url http://127.0.0.1:1", 1},
+		{"healthcheck --url http://127.0.0.1:1", 1},
+		{"healthcheck --url nonsense", 1},
+		{"api-key --data-dir " + dir, 1},
+		{"token decode x", 1},
+	} {
+		var stdout, stderr bytes.Buffer
+		if got := run(strings.Fields(c.args), &stdout, &stderr); got != c.want {
+			t.Errorf("kuranty %s exits with %d, want %d\n%s%s", c.args, got, c.want, &stdout, &stderr)
+		}
+		if c.want == 0 && stderr.Len() > 0 {
+			t.Errorf("kuranty %s complains: %s", c.args, &stderr)
+		}
+		if c.want != 0 && !strings.HasPrefix(stderr.String(), "kuranty: ") {
+			t.Errorf("kuranty %s says %q", c.args, &stderr)
+		}
+	}
+}
+
+func TestSplitFlags(t *testing.T) {
+	for _, c := range []struct{ args, rest, flags string }{
+		{"serve", "serve", ""},
+		{"serve --log.level debug", "serve", "log.level=debug"},
+		{"--log.level=debug serve", "serve", "log.level=debug"},
+		{"serve --log.level=", "serve", "log.level="},
+		{"serve --client.insecure", "serve", "client.insecure=true"},
+		{"serve --client.insecure --log.level info", "serve", "client.insecure=true log.level=info"},
+		{"serve --config c.json --data-dir d", "serve --config c.json --data-dir d", ""},
+		{"serve --config=a.b.json", "serve --config=a.b.json", ""},
+		{"publish -t news a.b", "publish -t news a.b", ""},
+		{"publish news -- --log.level x", "publish news -- --log.level x", ""},
+	} {
+		rest, flags, err := splitFlags(strings.Fields(c.args))
+		var got []string
+		for _, f := range flags {
+			got = append(got, f[0]+"="+f[1])
+		}
+		if err != nil || !slices.Equal(rest, strings.Fields(c.rest)) || strings.Join(got, " ") != c.flags {
+			t.Errorf("splitFlags(%s) = %q, %q, %v", c.args, rest, got, err)
+		}
+	}
+	if _, _, err := splitFlags([]string{"--log.level", "info", "--log.level=debug"}); err == nil {
+		t.Error("a repeated key is no error")
+	}
+}
+
+func FuzzSplitFlags(f *testing.F) {
+	f.Add("serve --log.level debug -- --x.y")
+	f.Fuzz(func(t *testing.T, line string) {
+		args := strings.Fields(line)
+		rest, flags, err := splitFlags(args)
+		if err == nil && len(rest)+len(flags) > len(args) {
+			t.Errorf("%q became %q and %q", args, rest, flags)
+		}
+	})
+}
