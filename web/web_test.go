@@ -62,6 +62,7 @@ func runNode(t *testing.T, file string) {
 	need(t)
 	bin := binary(t)
 	t.Run(strings.TrimSuffix(filepath.Base(file), ".test.mjs"), func(t *testing.T) {
+		t.Parallel() // most of the time they wait
 		cmd := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=./test/reporter.mjs", file)
 		cmd.Env = append(os.Environ(), "KURANTY_BINARY="+bin)
 		cmd.Stderr = os.Stderr

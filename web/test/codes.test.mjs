@@ -96,17 +96,15 @@ for (const format of Object.keys(formats)) {
       });
     }
 
-    test("reasons that would mislead clients are replaced or refused", async (t) => {
-      for (const reason of ["", "123", "{\"reason\":\"x\",\"reconnect\":true}", "null", "\"text\""]) {
-        const sub = user();
-        const c = await connected(t, server, { format, claims: { sub } });
-        const end = event(c, "disconnected");
-        await server.call("disconnect", { user: sub, disconnect: { code: 4500, reason } });
-        const got = await end;
-        assert.equal(got.code, 4500, `reason ${reason}`);
-        assert.notEqual(got.reason, "");
-        assert.throws(() => JSON.parse(got.reason));
+    test("a reason that is empty gets a text, one that looks like JSON is an error", async (t) => {
+      const sub = user();
+      const c = await connected(t, server, { format, claims: { sub } });
+      const end = event(c, "disconnected");
+      for (const reason of ["123", '{"reason":"x","reconnect":true}', "null", '"text"']) {
+        assert.equal(await outcome(server.call("disconnect", { user: sub, disconnect: { code: 4500, reason } })), 107, reason);
       }
+      await server.call("disconnect", { user: sub, disconnect: { code: 4500, reason: "" } });
+      assert.deepEqual(await end, { code: 4500, reason: "disconnect" });
     });
 
     test("the longest reason arrives, a longer one is an error", async (t) => {
@@ -151,6 +149,7 @@ for (const format of Object.keys(formats)) {
       socket._socket.resume();
       const { code } = await lost;
       // The Close frame waits behind what the kernel had taken; if there was no room for it, the connection just ends.
+      t.diagnostic(`code ${code}`);
       assert.ok(code === 3008 || code === 1, `code ${code}`);
       await until("every publication at the quick one", () => s.publications.length === sent);
     });

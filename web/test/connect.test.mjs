@@ -110,7 +110,7 @@ for (const format of Object.keys(formats)) {
 
     test("3005: a connection that is not refreshed", async (t) => {
       const c = await connected(t, server, {
-        format, claims: { sub: user(), exp: soon(2) },
+        format, claims: { sub: user(), exp: soon(3) },
         getToken: () => new Promise(() => {}), // never comes back
       });
       const lost = await event(c, "connecting");
@@ -119,7 +119,7 @@ for (const format of Object.keys(formats)) {
 
     test("3500: a refresh with somebody else's token", async (t) => {
       const c = await connected(t, server, {
-        format, claims: { sub: user(), exp: soon(2) }, getToken: async () => token({ sub: "stranger" }),
+        format, claims: { sub: user(), exp: soon(3) }, getToken: async () => token({ sub: "stranger" }),
       });
       assert.deepEqual(await event(c, "disconnected"), { code: 3500, reason: "invalid token" });
     });
@@ -127,7 +127,7 @@ for (const format of Object.keys(formats)) {
     test("3010: a refresh with other server-side channels", async (t) => {
       const sub = user();
       const c = await connected(t, server, {
-        format, claims: { sub, exp: soon(2), channels: [name("open")] },
+        format, claims: { sub, exp: soon(3), channels: [name("open")] },
         getToken: async () => token({ sub, channels: [name("open")] }),
       });
       assert.deepEqual(await event(c, "connecting"), { code: 3010, reason: "insufficient state" });
@@ -138,11 +138,11 @@ for (const format of Object.keys(formats)) {
       const sub = user();
       let asked = 0;
       const c = await connected(t, server, {
-        format, claims: { sub, exp: soon(1) }, getToken: async () => (asked++, token({ sub })),
+        format, claims: { sub, exp: soon(2) }, getToken: async () => (asked++, token({ sub })),
       });
       let lost;
       c.on("connecting", (ctx) => (lost = ctx));
-      await new Promise((resolve) => setTimeout(resolve, 4000)); // past exp and the close delay
+      await new Promise((resolve) => setTimeout(resolve, 4500)); // past exp and the close delay
       assert.equal(asked, 1);
       assert.equal(lost, undefined);
     });

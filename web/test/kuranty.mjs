@@ -20,7 +20,7 @@ export const secret = "token-secret-of-the-tests";
 const key = "api-key-of-the-tests";
 
 // How long anything may take before a test gives up; CI machines are slow.
-export const patience = 20_000;
+export const patience = 30_000;
 
 const everything = {
   allow_subscribe_for_client: true, allow_publish_for_client: true,

@@ -155,7 +155,7 @@ for (const format of Object.keys(formats)) {
       const sub = user();
       const c = await newcomer(t, { sub });
       const lost = event(c, "connecting");
-      await server.call("subscribe", { user: sub, channel: name("open"), expire_at: soon(1) });
+      await server.call("subscribe", { user: sub, channel: name("open"), expire_at: soon(3) });
       assert.deepEqual(await lost, { code: 3006, reason: "subscription expired" });
     });
 
@@ -264,7 +264,7 @@ for (const format of Object.keys(formats)) {
       const sub = user();
       const c = await newcomer(t, sub);
       const channel = name("closed");
-      const tokens = [allow(sub, channel, { exp: soon(2) })];
+      const tokens = [allow(sub, channel, { exp: soon(3) })];
       const s = await subscribed(c, channel, { getToken: async () => tokens.shift() ?? new Promise(() => {}) });
       const { code, reason } = await event(s, "subscribing");
       assert.deepEqual({ code, reason }, { code: 2501, reason: "subscription expired" });
