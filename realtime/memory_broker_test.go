@@ -265,6 +265,39 @@ func TestR15_SnapshotKeepsTTLs(t *testing.T) {
 	})
 }
 
+// TestR28_SnapshotSavedInTheFuture: if the wall clock was set back meanwhile, keys still
+// live 5 minutes at most, and nothing is lost.
+func TestR28_SnapshotSavedInTheFuture(t *testing.T) {
+	o := realtime.StreamOptions{HistorySize: 3, HistoryTTL: time.Hour, IdempotencyKey: "k"}
+	var file bytes.Buffer
+	var top protocol.StreamPosition
+	synctest.Test(t, func(t *testing.T) { // whose clock starts where that of the next one does
+		time.Sleep(24 * time.Hour)
+		b := newMemoryBroker(t)
+		top = publishTo(t, b, "news", o).Position
+		if err := b.Save(&file); err != nil {
+			t.Fatal(err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := newMemoryBroker(t)
+		if err := b.Load(&file); err != nil {
+			t.Fatal(err)
+		}
+		if past := pastOf(t, b, "news"); past.Top != top || len(past.Publications) != 1 {
+			t.Errorf("%d publications, top %v of %v", len(past.Publications), past.Top, top)
+		}
+		time.Sleep(5*time.Minute - time.Second)
+		if !publishTo(t, b, "news", o).Suppressed {
+			t.Error("the key was forgotten within 5 minutes")
+		}
+		time.Sleep(time.Second)
+		if publishTo(t, b, "news", o).Suppressed {
+			t.Error("the key was remembered for more than 5 minutes")
+		}
+	})
+}
+
 // TestR14_NewEpochWithoutSnapshot: what was not saved is not continued.
 func TestR14_NewEpochWithoutSnapshot(t *testing.T) {
 	o := realtime.StreamOptions{HistorySize: 3, HistoryTTL: time.Hour}
