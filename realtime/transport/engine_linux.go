@@ -160,13 +160,14 @@ func (e *engine) close() {
 }
 
 // watch replaces pollers that are held up, and does what has to be tried again.
-func (s *Server) watch() {
+// It tells whether a poller was replaced.
+func (s *Server) watch() (replaced bool) {
 	e := s.engine
 	if e == nil {
-		return
+		return false
 	}
 	for _, p := range e.pollers {
-		p.watch()
+		replaced = p.watch() || replaced
 	}
 	if e.starved.Swap(false) && e.listening.Load() {
 		_ = e.pollers[0].ctl(unix.EPOLL_CTL_MOD, e.listener, unix.EPOLLIN|unix.EPOLLET) // raises the event anew
@@ -177,6 +178,7 @@ func (s *Server) watch() {
 	if shut {
 		e.shutdownAll()
 	}
+	return replaced
 }
 
 // accept takes the connections that wait.

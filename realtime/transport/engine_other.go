@@ -13,6 +13,6 @@ func (s *Server) stopAccepting() {}
 
 func (s *Server) stopPolling() {}
 
-func (s *Server) watch() {}
+func (s *Server) watch() bool { return false }
 
 func (s *Server) adopt(conn net.Conn, early []byte, h hello) { s.serveStream(conn, early, h) }

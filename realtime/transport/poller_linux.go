@@ -119,18 +119,19 @@ func (p *poller) lookUp() {
 }
 
 // watch gives the turn to a new goroutine if the same event is being handled as at the
-// last call.
-func (p *poller) watch() {
+// last call, and tells so.
+func (p *poller) watch() bool {
 	turn := p.turn.Load()
 	if turn == 0 || turn != p.seen {
 		p.seen = turn
-		return
+		return false
 	}
 	if p.engine.held.Add(1) > maxHeld || !p.turn.CompareAndSwap(turn, 0) {
 		p.engine.held.Add(-1)
-		return
+		return false
 	}
 	if !p.engine.server.spawn(p.drive) {
 		p.engine.close()
 	}
+	return true
 }

@@ -163,7 +163,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		webErr = web.Serve(ln)
 	}()
 
-	ticks := time.NewTicker(tick)
+	ticks := newPulse()
 	defer ticks.Stop()
 	for err == nil && ctx.Err() == nil {
 		select {
@@ -171,9 +171,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		case <-webEnded:
 			err = fmt.Errorf("serve %v: %w", ln.Addr(), webErr)
 		case now := <-ticks.C:
-			s.advance(now)
+			ticks.next(now, s.advance(now))
 		}
 	}
+	ticks.Reset(alertTick)
 	s.stop(context.WithoutCancel(ctx), web, ticks.C)
 	<-webEnded
 	return err
@@ -229,10 +230,10 @@ func (s *Server) closeAll() {
 	s.stopPolling()
 }
 
-// advance looks at the clock.
-func (s *Server) advance(now time.Time) {
+// advance looks at the clock. It tells whether a poller had to be replaced.
+func (s *Server) advance(now time.Time) bool {
 	s.clock.advance(now)
-	s.watch()
+	return s.watch()
 }
 
 // spawn runs f in a goroutine that Serve waits for. It reports false, and does not,
