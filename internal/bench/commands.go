@@ -34,7 +34,7 @@ type All struct {
 	Quick  bool `help:"Fewer rounds and connections: a minute instead of a quarter of an hour; most bars then do not apply."`
 }
 
-// Measure runs the command, printing to progress what is being measured.
+// measure runs the command, printing to progress what is being measured.
 func (a *All) measure(ctx context.Context, progress io.Writer) ([]Result, error) {
 	t, many, some, pairs, idle := a.Target, 10_000, 5000, 5000, 50*time.Second
 	if a.Quick {
@@ -49,9 +49,9 @@ func (a *All) measure(ctx context.Context, progress io.Writer) ([]Result, error)
 		{"fan-out to 1,000 with 32 in flight", &Fanout{Target: t, Subscribers: 1000, Inflight: 32, Size: 100}},
 		{"fan-out to many", &Fanout{Target: t, Subscribers: many, Inflight: 1, Size: 100}},
 		{"latency", &Fanout{Target: t, Subscribers: 1000, Inflight: 1, Size: 100, Rate: 20}},
-		{"pairs", &Pairs{Target: t, Clients: pairs, Inflight: 1, Size: 100, Publishes: 2 * pairs}},
-		{"HTTP publish", &Publish{Target: t, Connections: 1, Size: 100}},
-		{"batches", &Publish{Target: t, Connections: 1, Size: 100, Batch: 100}},
+		{"pairs", &Pairs{Target: t, Clients: pairs, Inflight: busy, Size: 100, Publishes: 2 * pairs}},
+		{"HTTP publish", &Publish{Target: t, Size: 100}},
+		{"batches", &Publish{Target: t, Size: 100, Batch: 100}},
 		{"publish over a WebSocket", &Publish{Target: t, Frames: 16, Size: 100, WS: true}},
 		{"connect", &Connect{Target: t, Connections: some, Parallel: 16, Channels: 1}},
 		{"storm", &Storm{Target: t, Clients: many, Channels: 100, Missed: 10, Parallel: 256, Size: 100}},

@@ -58,7 +58,7 @@ func (s *server) audience(n, channels int, prefix string) []*client {
 type Pairs struct {
 	Target    `embed:""`
 	Clients   int `default:"5000" help:"Clients, each subscribed to a channel of its own."`
-	Inflight  int `default:"1" help:"Publishes under way at a time, each until it is answered and delivered."`
+	Inflight  int `default:"32" help:"Publishes under way at a time, each until it is answered and delivered."`
 	Size      int `default:"100" help:"Bytes of payload."`
 	Publishes int `default:"10000" help:"Publishes per round."`
 }

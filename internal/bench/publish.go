@@ -95,13 +95,17 @@ func timed(ctx context.Context, l *loop, pid int, f func() error) (round, error)
 	return round{CPU: after - before, Wall: wall}, err
 }
 
+// busy is how many requests are under way where the cost of one is measured: enough
+// that the server works rather than goes to sleep and is woken for each.
+const busy = 32
+
 // Publish measures publishing to a channel that nobody listens to: plain and with
 // history against an empty handler, in batches, or by a service over a WebSocket.
 type Publish struct {
 	Target      `embed:""`
 	Batch       int  `help:"Publishes in one batch request; 0 sends each alone."`
 	WS          bool `name:"ws" help:"Publish over one WebSocket connection, pipelined, instead of HTTP."`
-	Connections int  `default:"1" help:"HTTP connections, each with one request at a time."`
+	Connections int  `help:"HTTP connections, each with one request at a time; 0 means 32, and 1 for batches."`
 	Frames      int  `default:"16" help:"With --ws: frames of 64 commands under way."`
 	Size        int  `default:"100" help:"Bytes of payload."`
 	Requests    int  `help:"Requests (with --ws: frames) per round; 0 picks a number."`
@@ -111,6 +115,12 @@ type Publish struct {
 func (p *Publish) Measure(ctx context.Context) ([]Result, error) {
 	if err := checkSize(p.Size); err != nil {
 		return nil, err
+	}
+	if p.Connections == 0 {
+		p.Connections = busy
+		if p.Batch > 0 {
+			p.Connections = 1
+		}
 	}
 	s, err := p.open(ctx)
 	if err != nil {
