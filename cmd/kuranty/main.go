@@ -72,8 +72,7 @@ func command(args []string, stdout, stderr io.Writer) error {
 		return usageError{err}
 	}
 	c := cli{globals: globals{flags: flags, stdout: stdout, stderr: stderr}}
-	parser, err := kong.New(&c, kong.Name("kuranty"), kong.Description(about), kong.UsageOnError(),
-		kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	parser, err := newParser(&c)
 	if err != nil {
 		return fmt.Errorf("command line: %w", err)
 	}
@@ -86,4 +85,9 @@ func command(args []string, stdout, stderr io.Writer) error {
 	}
 	ctx.BindTo(context.Background(), (*context.Context)(nil))
 	return ctx.Run(&c.globals)
+}
+
+func newParser(c *cli) (*kong.Kong, error) {
+	return kong.New(c, kong.Name("kuranty"), kong.Description(about),
+		kong.Writers(c.stdout, c.stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 }

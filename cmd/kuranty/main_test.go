@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -77,4 +78,27 @@ func FuzzSplitFlags(f *testing.F) {
 			t.Errorf("%q became %q and %q", args, rest, flags)
 		}
 	})
+}
+
+func TestCommandsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parser, err := newParser(new(cli))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range parser.Model.Leaves(true) {
+		name := command.Path()
+		if strings.HasPrefix(name, "bench ") {
+			name = "bench" // has a page of its own
+		}
+		if command.Help == "" {
+			t.Errorf("kuranty %s has no help", name)
+		}
+		if !strings.Contains(string(page), "`kuranty "+name) {
+			t.Errorf("docs/cli.md says nothing of kuranty %s", name)
+		}
+	}
 }

@@ -147,7 +147,7 @@ func do(req *http.Request) (int, []byte, error) {
 	if err != nil {
 		return 0, nil, unreachable(req.URL, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
 	if err != nil {
 		return 0, nil, unreachable(req.URL, err)

@@ -62,7 +62,7 @@ func Subscribe(ctx context.Context, o SubscribeOptions) error {
 		was := s.subscribed
 		err := s.connection(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the caller ended it
 		}
 		if !s.ever || final(err) {
 			return err
@@ -74,7 +74,7 @@ func Subscribe(ctx context.Context, o SubscribeOptions) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(wait/2 + rand.N(wait/2)): //nolint:gosec // jitter is no secret
+		case <-time.After(wait/2 + rand.N(wait/2)):
 		}
 		wait = min(2*wait, longestWait)
 	}
@@ -118,8 +118,8 @@ func (s *subscriber) connection(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()                                          //nolint:errcheck // nothing waits to be written
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() //nolint:errcheck // ends the reading below
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if err := s.hello(conn); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kuranty/kuranty/internal/config"
@@ -45,6 +46,9 @@ func New(res *config.Result, o Options) (*Server, error) {
 			s.log.Info(note.String())
 		}
 	}
+	if !loopbackHost(c.HTTPServer.Address) && !c.HTTPServer.TLS.Enabled {
+		s.log.Warn("http_server.address: others can reach this listener and it has no TLS (http_server.tls); let clients come through a proxy that has", "address", c.HTTPServer.Address)
+	}
 	return s, nil
 }
 
@@ -71,7 +75,7 @@ func (s *Server) build() (err error) {
 	}
 	s.front = &front{log: s.log, access: c.Log.Level == "debug" || c.Log.Level == "trace"}
 	if !c.HTTPAPI.Disabled {
-		s.front.prefix = c.HTTPAPI.HandlerPrefix
+		s.front.prefix = strings.TrimRight(c.HTTPAPI.HandlerPrefix, "/")
 		if s.api, err = s.newAPI(); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ const (
 // Names of generated secrets; they are the keys of the configuration they stand for.
 const (
 	TokenSecret = "client.token.hmac_secret_key"
-	APIKey      = "http_api.key"
+	APIKey      = "http_api.key" //nolint:gosec // the name of a key, not a key
 )
 
 // DataDir is an open data folder. It belongs to one process until Close.
@@ -91,11 +91,11 @@ func (d *DataDir) Secrets(make func() string, names ...string) (map[string]strin
 // a file that others than its owner may read; a missing one is [fs.ErrNotExist].
 func ReadSecrets(path string) (map[string]string, error) {
 	name := filepath.Join(path, secretsFile)
-	f, err := os.Open(name) //nolint:gosec // the operator names the folder
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("read secrets: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("read secrets: %w", err)
@@ -137,7 +137,7 @@ func (d *DataDir) write(name string, content func(io.Writer) error) (err error) 
 // one is [fs.ErrNotExist].
 func (d *DataDir) take(name string) (*os.File, error) {
 	path := filepath.Join(d.path, name)
-	f, err := os.Open(path) //nolint:gosec // a fixed name in our own folder
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (d *DataDir) remove(name string) { _ = os.Remove(filepath.Join(d.path, name
 // RunningURL returns the URL of the server that uses the data folder at path, or "" if
 // none says that it does.
 func RunningURL(path string) string {
-	b, err := os.ReadFile(filepath.Join(path, addressFile)) //nolint:gosec // the operator names the folder
+	b, err := os.ReadFile(filepath.Join(path, addressFile))
 	if err != nil {
 		return ""
 	}

@@ -15,7 +15,7 @@ var errLocked = errors.New("locked")
 
 // lockExclusive locks the file at path until it is closed, also by the end of the process.
 func lockExclusive(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names the folder
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func (f *front) contain(w http.ResponseWriter, r *http.Request) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler {
+	if p == http.ErrAbortHandler { //nolint:errorlint // a panic value, which nobody wraps
 		panic(p) // the way to cut a connection; net/http takes it from here
 	}
 	f.panics.Add(1)
@@ -212,5 +212,5 @@ func sendText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text)) // the peer may be gone
+	_, _ = w.Write([]byte(text)) //nolint:gosec // plain text by its header; the peer may be gone
 }

@@ -79,7 +79,7 @@ type Server struct {
 // error says why the server could not start, or what it could not keep.
 func (s *Server) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.dir.Close()) }()
-	ln, err := net.Listen("tcp", net.JoinHostPort(s.cfg.HTTPServer.Address, strconv.Itoa(s.cfg.HTTPServer.Port)))
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(s.cfg.HTTPServer.Address, strconv.Itoa(s.cfg.HTTPServer.Port)))
 	if err != nil {
 		return fmt.Errorf("listen (http_server.address, http_server.port): %w", err)
 	}

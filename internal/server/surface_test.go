@@ -262,8 +262,11 @@ func TestS6_SecretsAppearNowhere(t *testing.T) {
 func TestS33_ErrorsTellNothingOfTheInside(t *testing.T) {
 	in := servertest.Start(t)
 	for _, c := range []struct{ method, path, body string }{
-		{"GET", "/%2e%2e/%2e%2e/etc/passwd", ""}, {"POST", "/api/publish", "{"}, {"POST", "/api/history", `{"channel":"x"}`},
-		{"GET", "/nothing<script>", ""}, {"POST", "/api", "[]"},
+		{"GET", "/%2e%2e/%2e%2e/etc/passwd", ""},
+		{"POST", "/api/publish", "{"},
+		{"POST", "/api/history", `{"channel":"x"}`},
+		{"GET", "/nothing<script>", ""},
+		{"POST", "/api", "[]"},
 	} {
 		_, body := request(t, c.method, in.URL+c.path, c.body, "X-API-Key", in.APIKey)
 		for _, inside := range []string{".go:", "goroutine", "runtime.", in.DataDir, "/root", "/home"} {

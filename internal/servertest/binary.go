@@ -45,7 +45,7 @@ func Binary(t testing.TB, opts ...Option) *Process {
 	for _, f := range set.flags {
 		args = append(args, "--"+f[0], f[1])
 	}
-	p.cmd = exec.Command(Build(t), args...) //nolint:gosec // the binary of this module
+	p.cmd = exec.Command(Build(t), args...)
 	p.cmd.Env = cleanEnv()
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
@@ -120,7 +120,7 @@ func (p *Process) Await(part string, limit time.Duration) (line string, found bo
 // to its standard output.
 func (p *Process) Command(args ...string) string {
 	p.t.Helper()
-	cmd := exec.Command(Build(p.t), append(p.flags, args...)...) //nolint:gosec // the binary of this module
+	cmd := exec.Command(Build(p.t), append(p.flags, args...)...)
 	cmd.Env = cleanEnv()
 	out, err := cmd.Output()
 	if err != nil {
@@ -180,7 +180,7 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	path := filepath.Join(dir, "kuranty")
 	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
-	out, err := exec.Command("go", "build", "-o", fresh, "github.com/kuranty/kuranty/cmd/kuranty").CombinedOutput() //nolint:gosec // our own paths
+	out, err := exec.Command("go", "build", "-o", fresh, "github.com/kuranty/kuranty/cmd/kuranty").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the binary: %w\n%s", err, out)
 	}
