@@ -52,26 +52,35 @@ func (f *Fanout) Measure(ctx context.Context) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	publishes := f.Publishes
-	if publishes == 0 {
+	publishes, perRound := f.Publishes, turns
+	if f.Rate > 0 {
+		perRound = 1 // percentiles do not add up
+		if publishes == 0 {
+			publishes = int(4 * f.Rate)
+		}
+	} else if publishes == 0 {
 		publishes = publishesFor(f.Subscribers, f.Inflight)
 	}
-	floorPublishes := min(publishes, publishesFor(f.Subscribers, 1))
-	if f.Rate > 0 && f.Publishes == 0 {
-		publishes = int(4 * f.Rate)
-		floorPublishes = publishes
+	publishes = max(publishes/perRound, 1)
+	shape := floorShape{Subscribers: f.Subscribers, Size: f.Size, Group: 1, Publishes: publishes, Rate: f.Rate}
+	if f.Rate == 0 {
+		shape.Publishes = min(publishes, max(publishesFor(f.Subscribers, 1)/turns, 1))
 	}
-	shape := floorShape{Subscribers: f.Subscribers, Size: f.Size, Group: 1, Publishes: floorPublishes, Rate: f.Rate}
 
 	var floors, rounds []round
 	for i := range f.Rounds + 1 {
-		floorRound, err := fl.round(ctx, l, shape)
-		if err != nil {
-			return nil, err
-		}
-		serverRound, err := r.round(ctx, publishes, inflight, f.Rate)
-		if err != nil {
-			return nil, fmt.Errorf("fan out: %w", err)
+		var floorRound, serverRound round
+		for turn := range perRound {
+			got, err := fl.round(ctx, l, shape)
+			if err != nil {
+				return nil, err
+			}
+			floorRound.add(got)
+			r.keep = turn > 0
+			if got, err = r.round(ctx, publishes, inflight, f.Rate); err != nil {
+				return nil, fmt.Errorf("fan out: %w", err)
+			}
+			serverRound.add(got)
 		}
 		if i > 0 { // the first warms up
 			floors, rounds = append(floors, floorRound), append(rounds, serverRound)
@@ -160,7 +169,7 @@ func (f *Fanout) bar() float64 {
 
 // publishesFor returns how many publishes make a round of about a second.
 func publishesFor(subscribers, inflight int) int {
-	return max(16, 100_000*min(max(inflight, 1), 10)/max(subscribers, 1)/32*32)
+	return max(16, 100_000*min(max(inflight, 1), 10)/max(subscribers, 1))
 }
 
 func perDelivery(r round) float64 { return microseconds(r.CPU) / float64(r.Deliveries) }

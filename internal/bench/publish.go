@@ -162,30 +162,32 @@ func (p *Publish) single(ctx context.Context, l *loop, s *server) ([]Result, err
 	if requests == 0 {
 		requests = 10_000
 	}
+	requests = max(requests/turns, 1)
 	var floors, plains, histories, speed []float64
 	for i := range p.Rounds + 1 {
-		var cost [3]float64
-		for k, body := range [][]byte{plain, plain, history} {
-			on := &ours
-			if k == 0 {
-				on = &empty
-			}
-			on.body = body
-			got, err := on.round(ctx, requests)
-			if err != nil {
-				return nil, err
-			}
-			cost[k] = microseconds(got.CPU) / float64(requests)
-			if i > 0 && k == 1 {
-				speed = append(speed, float64(requests)/got.Wall.Seconds())
+		var sum [3]round
+		for range turns {
+			for k, body := range [][]byte{plain, plain, history} {
+				on := &ours
+				if k == 0 {
+					on = &empty
+				}
+				on.body = body
+				got, err := on.round(ctx, requests)
+				if err != nil {
+					return nil, err
+				}
+				sum[k].add(got)
 			}
 		}
 		if i == 0 {
 			continue // warms up
 		}
-		floors = append(floors, cost[0])
+		cost := func(r round) float64 { return microseconds(r.CPU) / float64(requests*turns) }
+		floors = append(floors, cost(sum[0]))
+		speed = append(speed, float64(requests*turns)/sum[1].Wall.Seconds())
 		if s.pid != 0 {
-			plains, histories = append(plains, cost[1]), append(histories, cost[2])
+			plains, histories = append(plains, cost(sum[1])), append(histories, cost(sum[2]))
 		}
 	}
 	note := fmt.Sprintf("%.0f publishes/s over %d connections", median(speed), p.Connections)

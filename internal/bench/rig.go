@@ -18,6 +18,20 @@ type round struct {
 	Worst      time.Duration `json:"worst_ns"`
 }
 
+// add makes r the sum of itself and a later stretch.
+func (r *round) add(later round) {
+	later.Publishes += r.Publishes
+	later.Deliveries += r.Deliveries
+	later.CPU += r.CPU
+	later.Wall += r.Wall
+	*r = later
+}
+
+// turns is how often the sides alternate within one round: the shorter a turn, the
+// less the rest of the machine changes between the sides; the sum keeps in what
+// happens once in a while, like garbage collection.
+const turns = 5
+
 // rig publishes and counts what arrives. A slot is a place for a publication under
 // way (for group of them, sent as one): it is free again when all of them have been
 // delivered fan times and, with acks, the publish itself has been answered.
@@ -27,6 +41,7 @@ type rig struct {
 	fan   int // deliveries of each publication
 	group int // publications sent at once; 0 means 1
 	acks  bool
+	keep  bool // the next round's percentiles include the latencies so far
 	// send publishes group numbers from n on, stamped at, and uses nothing a busy slot owns.
 	send func(slot int, n, at int64)
 
@@ -48,7 +63,10 @@ func (r *rig) round(ctx context.Context, publishes, inflight int, rate float64) 
 	if r.number == 0 {
 		r.number = firstNumber
 	}
-	r.first, r.launched, r.finished, r.latency = r.number, 0, 0, r.latency[:0]
+	r.first, r.launched, r.finished = r.number, 0, 0
+	if !r.keep {
+		r.latency = r.latency[:0]
+	}
 	r.counts, r.slotOf = make([]int, publishes), make([]int, publishes)
 	r.left, r.free = make([]int, inflight), r.free[:0]
 	for slot := range inflight {
