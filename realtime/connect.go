@@ -31,6 +31,13 @@ func (s *Session) connect(id uint32, req *protocol.ConnectRequest) *protocol.Clo
 	if !n.registry.connect(s, n.o.UserConnectionLimit) {
 		return protocol.CloseConnectionLimit
 	}
+	s.mu.Lock()
+	released := s.released
+	s.mu.Unlock()
+	if released { // closed meanwhile, and forgotten before it was filed anew
+		n.registry.remove(s)
+		return protocol.CloseNormal
+	}
 
 	result := &protocol.ConnectResult{
 		Client: s.id, Version: n.o.Version, Expires: ttl > 0, TTL: ttl, Data: cred.Data,

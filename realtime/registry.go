@@ -1,6 +1,9 @@
 package realtime
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // registry knows the node's sessions: all of them, and the connected ones by user. It
 // is split by user, and a session that has not connected belongs to user "".
@@ -14,9 +17,10 @@ type registryShard struct {
 	users map[string][]*Session
 }
 
-// place is where a session stands in its shard; guarded by the shard's lock.
+// place is where a session stands: in which shard, and there, guarded by the shard's
+// lock, at which index.
 type place struct {
-	shard *registryShard
+	shard atomic.Pointer[registryShard]
 	index int
 	known bool // among the users
 }
@@ -43,7 +47,8 @@ func (r *registry) add(s *Session) {
 	sh := r.shardOf(s.id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	s.place = place{shard: sh, index: len(sh.fresh)}
+	s.place.index = len(sh.fresh)
+	s.place.shard.Store(sh)
 	sh.fresh = append(sh.fresh, s)
 }
 
@@ -58,21 +63,27 @@ func (r *registry) connect(s *Session, limit int) bool {
 	if limit > 0 && s.user != "" && len(have) >= limit {
 		return false
 	}
-	s.place = place{shard: sh, index: len(have), known: true}
+	s.place.index, s.place.known = len(have), true
+	s.place.shard.Store(sh)
 	sh.users[s.user] = append(have, s)
 	return true
 }
 
 func (r *registry) remove(s *Session) {
-	sh := s.place.shard
-	if sh == nil {
-		return
+	sh := s.place.shard.Load()
+	for {
+		if sh == nil {
+			return
+		}
+		sh.mu.Lock()
+		now := s.place.shard.Load()
+		if now == sh {
+			break
+		}
+		sh.mu.Unlock()
+		sh = now
 	}
-	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if s.place.shard != sh {
-		return
-	}
 	list := sh.fresh
 	if s.place.known {
 		list = sh.users[s.user]
@@ -91,7 +102,8 @@ func (r *registry) remove(s *Session) {
 	default:
 		sh.users[s.user] = list
 	}
-	s.place = place{}
+	s.place.shard.Store(nil)
+	s.place.known = false
 }
 
 // of returns the connected sessions of a target.

@@ -31,7 +31,7 @@ type Session struct {
 	framing Framing
 	id      string
 	alarm   alarm // guarded by the wheel's lock
-	place   place // guarded by the registry's shard lock
+	place   place
 
 	// Written by the goroutine in Receive while connecting, fixed afterwards.
 	user       string
@@ -161,21 +161,24 @@ func (s *Session) handleAll(message []byte) *protocol.Close {
 	}
 }
 
-// reply queues the answer to a command.
+// reply queues the answer to a command. A client that asks faster than it reads is
+// slow; one answer may be larger than what may wait.
 func (s *Session) reply(r *protocol.Reply) {
-	s.mu.Lock()
-	s.appendReply(r)
-	full := s.out.queued > s.node.o.QueueBytes
-	s.mu.Unlock()
-	if full {
-		s.Flush()
-		s.mu.Lock()
-		full = s.out.queued > s.node.o.QueueBytes
-		s.mu.Unlock()
-		if full {
+	if s.full() {
+		if s.Flush(); s.full() {
 			s.Close(protocol.CloseSlow)
+			return
 		}
 	}
+	s.mu.Lock()
+	s.appendReply(r)
+	s.mu.Unlock()
+}
+
+func (s *Session) full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.queued > s.node.o.QueueBytes
 }
 
 // refuse answers a command with err, or returns why the connection must be closed.

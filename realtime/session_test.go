@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,7 +69,7 @@ func parse(t testing.TB, unit string) protocol.Reply {
 type lossy struct {
 	realtime.Broker
 	sink realtime.Sink
-	lose bool
+	lose atomic.Bool
 }
 
 func (b *lossy) Attach(sink realtime.Sink) {
@@ -77,7 +78,7 @@ func (b *lossy) Attach(sink realtime.Sink) {
 }
 
 func (b *lossy) Publication(channel string, pub *protocol.Publication, pos protocol.StreamPosition) {
-	if !b.lose {
+	if !b.lose.Load() {
 		b.sink.Publication(channel, pub, pos)
 	}
 }
@@ -111,9 +112,9 @@ func TestR16_AMissedPublicationIsToldWithinFiveSeconds(t *testing.T) {
 				client.take()
 				server.take()
 				bystander.take()
-				broker.lose = true
+				broker.lose.Store(true)
 				publish()
-				broker.lose = false
+				broker.lose.Store(false)
 				if followed {
 					publish()
 				}
@@ -498,4 +499,3 @@ func TestR37_ShutdownClosesEvenly(t *testing.T) {
 		w.close()
 	})
 }
-

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -262,23 +263,65 @@ func TestSimulation(t *testing.T) {
 }
 
 // forgetful is a broker whose memory can be wiped, as by a crash or a flush.
-type forgetful struct{ *lossy }
+type forgetful struct {
+	memory atomic.Pointer[realtime.MemoryBroker]
+	sink   realtime.Sink
+}
 
-func (b forgetful) wipe(subscribed map[string]int) {
+func newForgetful() *forgetful {
+	b := &forgetful{}
+	b.memory.Store(realtime.NewMemoryBroker(realtime.MemoryOptions{}))
+	return b
+}
+
+func (b *forgetful) wipe(subscribed map[string]int) {
 	memory := realtime.NewMemoryBroker(realtime.MemoryOptions{})
-	memory.Attach(b)
+	memory.Attach(b.sink)
 	for channel := range subscribed {
 		_ = memory.Subscribe(context.Background(), channel)
 	}
-	b.Broker = memory
+	b.memory.Store(memory)
 }
 
-// Attach implements [realtime.Broker].
-func (b forgetful) Attach(sink realtime.Sink) { b.lossy.Attach(sink) }
+func (b *forgetful) Attach(sink realtime.Sink) {
+	b.sink = sink
+	b.memory.Load().Attach(sink)
+}
+
+func (b *forgetful) Run(ctx context.Context) error { return b.memory.Load().Run(ctx) }
+
+func (b *forgetful) Subscribe(ctx context.Context, channel string) error {
+	return b.memory.Load().Subscribe(ctx, channel)
+}
+
+func (b *forgetful) Unsubscribe(ctx context.Context, channel string) error {
+	return b.memory.Load().Unsubscribe(ctx, channel)
+}
+
+func (b *forgetful) Publish(ctx context.Context, channel string, pub *protocol.Publication, o realtime.StreamOptions) (realtime.Published, error) {
+	return b.memory.Load().Publish(ctx, channel, pub, o)
+}
+
+func (b *forgetful) PublishJoin(ctx context.Context, channel string, info *protocol.ClientInfo) error {
+	return b.memory.Load().PublishJoin(ctx, channel, info)
+}
+
+func (b *forgetful) PublishLeave(ctx context.Context, channel string, info *protocol.ClientInfo) error {
+	return b.memory.Load().PublishLeave(ctx, channel, info)
+}
+
+func (b *forgetful) History(ctx context.Context, channel string, f realtime.HistoryFilter, metaTTL time.Duration) (realtime.Past, error) {
+	return b.memory.Load().History(ctx, channel, f, metaTTL)
+}
+
+func (b *forgetful) RemoveHistory(ctx context.Context, channel string) error {
+	return b.memory.Load().RemoveHistory(ctx, channel)
+}
 
 func simulate(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	broker := forgetful{newLossy()}
+	memory := newForgetful()
+	broker := &lossy{Broker: memory}
 	w := newWorld(t, func(o *realtime.Options) { o.Broker, o.QueueBytes = broker, 4096 })
 	defer w.close()
 	channels := []string{"big:1", "big:2", "chat:3"} // chat keeps 10 only
@@ -312,11 +355,11 @@ func simulate(t *testing.T, seed uint64) {
 		c := clients[rnd.IntN(len(clients))]
 		switch rnd.IntN(20) {
 		case 0:
-			broker.wipe(w.node.Channels(nil))
+			memory.wipe(w.node.Channels(nil))
 		case 1:
-			broker.lose = true
+			broker.lose.Store(true)
 			publish(channels[rnd.IntN(len(channels))])
-			broker.lose = false
+			broker.lose.Store(false)
 		case 2:
 			time.Sleep(time.Duration(rnd.IntN(5000)) * time.Millisecond)
 		case 3, 4:
