@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -120,19 +121,23 @@ func serveSinks(ctx context.Context, listener int, control net.Listener) error {
 	}
 }
 
-// writeRaw writes b with one non-blocking call, and waits only when the kernel does not take it.
+// writeRaw writes b with one non-blocking call, and waits only when the kernel does
+// not take it. The Go scheduler is not told of a call that cannot block: that would
+// cost more than a server needs to spend.
 func writeRaw(fd int, b []byte) error {
 	for len(b) > 0 {
-		n, err := unix.Write(fd, b)
-		switch {
-		case errors.Is(err, unix.EAGAIN):
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), //nolint:gosec // the kernel reads b during the call
+			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case 0:
+			b = b[n:]
+		case unix.EINTR:
+		case unix.EAGAIN:
 			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1); err != nil && !errors.Is(err, unix.EINTR) { //nolint:gosec // a descriptor
 				return os.NewSyscallError("poll", err)
 			}
-		case err != nil:
-			return os.NewSyscallError("write", err)
 		default:
-			b = b[n:]
+			return os.NewSyscallError("sendto", errno)
 		}
 	}
 	return nil
