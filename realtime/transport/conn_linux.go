@@ -5,11 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"sync/atomic"
-	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,7 +74,7 @@ func (c *pollConn) release() {
 // closeFD closes the descriptor, which nobody uses any more.
 func (c *pollConn) closeFD() {
 	c.poller.engine.leave(c)
-	_ = unix.Close(c.fd) // nothing is left to be lost
+	closeSocket(c.fd)
 }
 
 // finish closes the connection at once; what the kernel has taken is still sent.
@@ -139,21 +136,6 @@ func (c *pollConn) TryWrite(p []byte) (int, error) {
 			return done, os.NewSyscallError("send", errno)
 		}
 	}
-}
-
-// send does not tell the scheduler, because it never blocks: that saves a tenth.
-func send(fd int, p []byte) (int, syscall.Errno) {
-	if len(p) == 0 {
-		return 0, 0
-	}
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
-	return int(n), errno
-}
-
-// receive is its counterpart.
-func receive(fd int, p []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
-	return int(n), errno
 }
 
 // AwaitWritable implements [realtime.Conn].
@@ -399,16 +381,4 @@ func (c *pollConn) export() (*net.TCPConn, error) {
 		return nil, err
 	}
 	return conn.(*net.TCPConn), nil
-}
-
-// addrPort returns the address of an accepted connection.
-func addrPort(from unix.Sockaddr) netip.AddrPort {
-	switch a := from.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)) //nolint:gosec // a port
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)) //nolint:gosec // a port
-	default:
-		return netip.AddrPort{}
-	}
 }

@@ -184,17 +184,15 @@ func (s *Server) watch() (replaced bool) {
 // accept takes the connections that wait.
 func (e *engine) accept() {
 	for range acceptsPerTurn {
-		fd, from, err := e.acceptOne()
-		switch {
-		case err == nil:
+		fd, from, errno := e.acceptOne()
+		switch errno {
+		case 0:
 			e.add(fd, from)
-		case errors.Is(err, net.ErrClosed):
+		case unix.EAGAIN:
 			return
-		case errors.Is(err, unix.EAGAIN):
-			return
-		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
+		case unix.EINTR, unix.ECONNABORTED:
 		default: // out of descriptors or memory
-			e.server.o.Logger.Warn("accept connection", "error", err)
+			e.server.o.Logger.Warn("accept connection", "error", errno)
 			e.starved.Store(true)
 			return
 		}
@@ -202,18 +200,18 @@ func (e *engine) accept() {
 	e.starved.Store(true) // the rest has its turn later
 }
 
-func (e *engine) acceptOne() (int, unix.Sockaddr, error) {
+func (e *engine) acceptOne() (int, netip.AddrPort, syscall.Errno) {
 	e.accepting.Lock()
 	defer e.accepting.Unlock()
 	if !e.listening.Load() {
-		return 0, nil, net.ErrClosed
+		return 0, netip.AddrPort{}, unix.EAGAIN
 	}
-	return unix.Accept4(e.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	return acceptSocket(e.listener)
 }
 
 // add begins to serve the connection fd.
-func (e *engine) add(fd int, from unix.Sockaddr) {
-	c := e.newConn(fd, addrPort(from), hello{})
+func (e *engine) add(fd int, from netip.AddrPort) {
+	c := e.newConn(fd, from, hello{})
 	if !e.enter(c) {
 		_ = unix.Close(fd) // the server ends
 		return

@@ -30,7 +30,6 @@ type poller struct {
 	conns  [batchSize]*pollConn
 	at, n  int // the next event and their number
 	wait   func(fd uintptr) bool
-	failed error
 }
 
 func newPoller(e *engine) (*poller, error) {
@@ -46,8 +45,8 @@ func newPoller(e *engine) (*poller, error) {
 		return nil, errors.Join(fmt.Errorf("create poller: %w", err), p.file.Close())
 	}
 	p.wait = func(fd uintptr) bool {
-		p.n, p.failed = unix.EpollWait(int(fd), p.events[:], 0)
-		return p.n != 0 // an error too
+		p.n, _ = pollEvents(int(fd), p.events[:]) // there is no error that could be handled
+		return p.n > 0
 	}
 	return p, nil
 }
@@ -90,7 +89,6 @@ func (p *poller) drive() {
 			return // closed
 		}
 		p.at = 0
-		p.n = max(p.n, 0)
 		p.lookUp()
 	}
 }
