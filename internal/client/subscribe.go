@@ -192,7 +192,11 @@ func send(conn net.Conn, b []byte) error {
 	if err := conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	return wsutil.WriteClientText(conn, b)
+	if err := wsutil.WriteClientText(conn, b); err != nil {
+		return err
+	}
+	// Reading answers close frames; a deadline left behind would hide their code.
+	return conn.SetWriteDeadline(time.Time{})
 }
 
 // follow reads messages until the connection ends; its error is never nil.

@@ -47,7 +47,7 @@ func (f *front) contain(w http.ResponseWriter, r *http.Request) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler { //nolint:errorlint // a panic value, which nobody wraps
+	if p == http.ErrAbortHandler {
 		panic(p) // the way to cut a connection; net/http takes it from here
 	}
 	f.panics.Add(1)

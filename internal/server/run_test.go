@@ -53,8 +53,16 @@ func compareGolden(t *testing.T, name, got string) {
 }
 
 func TestReadyLineIsTheOnlyOneAndHasTheRealAddress(t *testing.T) {
-	in := servertest.Start(t, servertest.Flag("log.format", "json"))
+	in := servertest.Start(t, servertest.Flag("log.format", "json"), servertest.Flag("log.level", "error"))
 	in.Stop()
+	checkReadyLine(t, in)
+	in = servertest.Start(t, servertest.Flag("log.format", "json"))
+	in.Stop()
+	checkReadyLine(t, in)
+}
+
+func checkReadyLine(t *testing.T, in *servertest.Instance) {
+	t.Helper()
 	count := 0
 	for line := range strings.Lines(in.Log()) {
 		var l struct{ Level, Msg, Address string }

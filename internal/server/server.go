@@ -160,7 +160,8 @@ func (s *Server) announce(ln net.Addr) {
 		s.log.Warn("commands will not find this server by themselves", "error", err)
 	}
 	if s.cfg.Log.Format == "json" {
-		s.log.Info("ready", "address", a.HostPort(), "url", a.URL(), "data_dir", s.dir.Path(), "version", s.o.Version)
+		// Programs wait for this line, whatever log.level is.
+		newLogger(s.mask, "json", "info").Info("ready", "address", a.HostPort(), "url", a.URL(), "data_dir", s.dir.Path(), "version", s.o.Version)
 	} else {
 		s.welcome(s.out, a)
 	}
