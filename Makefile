@@ -11,7 +11,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
 run: ## a server with a demo page on http://127.0.0.1:8000
-	$(GO) run ./cmd/kuranty demo
+	@echo 'Building; the first time takes a minute.'
+	@$(GO) run ./cmd/kuranty demo
 
 build: ## the binary, in bin/kuranty
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/kuranty ./cmd/kuranty
