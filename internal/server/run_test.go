@@ -372,6 +372,30 @@ func TestR37_NotReadyAndNoNewConnectionsWhileDraining(t *testing.T) {
 	}
 }
 
+// A connection that is being opened when the stop begins is closed like the others.
+func TestR37_StopWhileConnecting(t *testing.T) {
+	for range 30 {
+		in := servertest.Start(t, servertest.Config(chat))
+		p, err := dial(t, in.WSURL, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		code := make(chan int, 1)
+		go func() {
+			c, _ := p.closed()
+			code <- c
+		}()
+		began := time.Now()
+		in.Stop()
+		if got := <-code; got != 3001 {
+			t.Errorf("closed with %d, want 3001", got)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Fatalf("the stop took %v", took)
+		}
+	}
+}
+
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	p := servertest.Binary(t, servertest.Config(chat))
 	connect(t, p.WSURL, p.Token("42")) // does not read, so the closing handshake waits for it
@@ -409,7 +433,17 @@ func TestR37_FloodDoesNotHoldTheStop(t *testing.T) {
 			}
 		}
 	}()
+	reading := make(chan struct{})
+	go func() {
+		defer close(reading)
+		for {
+			if _, err := flood.read(); err != nil {
+				return
+			}
+		}
+	}()
 	publish(t, p.URL, p.APIKey(), "chat:1", `1`)
 	p.Stop(syscall.SIGTERM)
 	<-flooding
+	<-reading
 }

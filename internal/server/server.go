@@ -108,8 +108,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if stopErr := s.node.Shutdown(limit, drain); stopErr != nil {
 		s.log.Warn("connections were cut that had not ended in time", "error", stopErr)
 	}
-	endNode() // cuts what is left, so that the transport ends too
-	return errors.Join(err, <-carry, <-node, s.keep())
+	// The node ends after the listener: it closes sessions that were just being opened.
+	err = errors.Join(err, <-carry)
+	endNode()
+	return errors.Join(err, <-node, s.keep())
 }
 
 // stopTimeout is how long connections have to end; the rest of shutdown.timeout is for

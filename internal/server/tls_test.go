@@ -69,11 +69,10 @@ func TestS1_TLS(t *testing.T) {
 		_ = resp.Body.Close()
 		t.Error("TLS 1.1 was accepted")
 	}
-	conn, resp, err := websocket.Dial(t.Context(), in.WSURL, &websocket.DialOptions{HTTPClient: https(0)})
+	conn, _, err := websocket.Dial(t.Context(), in.WSURL, &websocket.DialOptions{HTTPClient: https(0)}) //nolint:bodyclose // there is none
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = resp.Body.Close()
 	p := &peer{t: t, conn: conn}
 	if got := p.call(`{"id":1,"connect":{"token":"` + in.Token("42") + `"}}`); !strings.Contains(got, `"client":`) {
 		t.Errorf("connect: %s", got)
