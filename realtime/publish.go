@@ -36,7 +36,8 @@ func (n *Node) Publish(ctx context.Context, channel string, data []byte, o Publi
 	return n.publish(ctx, channel, &options, data, o)
 }
 
-// options returns the options of a channel that a server names.
+// options returns the options of a channel that a server names. Only clients' names are
+// limited in length: the server API takes any (server-api.md §2).
 func (n *Node) options(channel string) (ChannelOptions, error) {
 	if channel == "" {
 		return ChannelOptions{}, protocol.ErrBadRequest
