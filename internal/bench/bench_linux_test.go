@@ -120,7 +120,7 @@ func TestCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := func(args ...string) string {
-		out, err := exec.CommandContext(t.Context(), self, append([]string{"bench"}, args...)...).CombinedOutput() //nolint:gosec // ourselves
+		out, err := exec.CommandContext(t.Context(), self, append([]string{"bench"}, args...)...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)
 		}

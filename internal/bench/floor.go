@@ -60,8 +60,8 @@ func (ct *control) opened(c *conn)            { ct.c = c; ct.ready() }
 func (ct *control) closed(c *conn, err error) { c.l.fail(fmt.Errorf("the floor ended: %w", err)) }
 func (ct *control) data(*conn, []byte)        {}
 func (ct *control) order(accept int, b []byte) {
-	ct.buf = binary.BigEndian.AppendUint32(ct.buf[:0], uint32(accept)) //nolint:gosec // a count of sockets
-	ct.buf = binary.BigEndian.AppendUint32(ct.buf, uint32(len(b)))     //nolint:gosec // some frames
+	ct.buf = binary.BigEndian.AppendUint32(ct.buf[:0], uint32(accept))
+	ct.buf = binary.BigEndian.AppendUint32(ct.buf, uint32(len(b)))
 	ct.c.write(append(ct.buf, b...))
 }
 
@@ -265,9 +265,13 @@ func (f *Floor) sockets(ctx context.Context, l *loop, n int) ([]Result, error) {
 	if f.Rate*float64(n) > 40_000 {
 		return results, nil // more than can be written, so the latency would be a queue's
 	}
+	publishes := f.Publishes
+	if publishes == 0 {
+		publishes = int(4 * f.Rate)
+	}
 	var p50 []float64
 	for range f.Rounds {
-		got, err := fl.round(ctx, l, floorShape{Subscribers: n, Size: f.Size, Group: 1, Publishes: int(f.Rate * 2), Rate: f.Rate})
+		got, err := fl.round(ctx, l, floorShape{Subscribers: n, Size: f.Size, Group: 1, Publishes: publishes, Rate: f.Rate})
 		if err != nil {
 			return nil, err
 		}

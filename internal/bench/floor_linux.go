@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -36,9 +37,9 @@ func serveFloor(in io.Reader, out io.Writer) error {
 	srv := &http.Server{Handler: http.HandlerFunc(emptyHandler), ReadHeaderTimeout: 10 * time.Second}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	served := make(chan error, 2)
-	go func() { served <- srv.Serve(empty) }()
-	go func() { served <- serveSinks(ctx, sinks, control) }()
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = srv.Serve(empty) })
+	serving.Go(func() { _ = serveSinks(ctx, sinks, control) })
 
 	name, err := unix.Getsockname(sinks)
 	if err != nil {
@@ -54,8 +55,7 @@ func serveFloor(in io.Reader, out io.Writer) error {
 	_ = unix.Shutdown(sinks, unix.SHUT_RDWR) // wakes accept
 	_ = control.Close()
 	_ = srv.Close()
-	<-served
-	<-served
+	serving.Wait()
 	return unix.Close(sinks)
 }
 
@@ -84,7 +84,7 @@ func serveSinks(ctx context.Context, listener int, control net.Listener) error {
 	if err != nil {
 		return err
 	}
-	defer ctl.Close() //nolint:errcheck // nothing to save
+	defer ctl.Close()
 	defer context.AfterFunc(ctx, func() { _ = ctl.Close() })()
 	var sinks []int
 	defer func() {
@@ -126,14 +126,14 @@ func serveSinks(ctx context.Context, listener int, control net.Listener) error {
 // cost more than a server needs to spend.
 func writeRaw(fd int, b []byte) error {
 	for len(b) > 0 {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), //nolint:gosec // the kernel reads b during the call
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
 			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		switch errno {
 		case 0:
 			b = b[n:]
 		case unix.EINTR:
 		case unix.EAGAIN:
-			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1); err != nil && !errors.Is(err, unix.EINTR) { //nolint:gosec // a descriptor
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1); err != nil && !errors.Is(err, unix.EINTR) {
 				return os.NewSyscallError("poll", err)
 			}
 		default:

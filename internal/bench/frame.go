@@ -64,9 +64,9 @@ func appendHead(dst []byte, op byte, masked bool, n int) []byte {
 	case n < 126:
 		return append(dst, bit|byte(n))
 	case n < 1<<16:
-		return binary.BigEndian.AppendUint16(append(dst, bit|126), uint16(n)) //nolint:gosec // bounded by the case
+		return binary.BigEndian.AppendUint16(append(dst, bit|126), uint16(n))
 	default:
-		return binary.BigEndian.AppendUint64(append(dst, bit|127), uint64(n)) //nolint:gosec // a length
+		return binary.BigEndian.AppendUint64(append(dst, bit|127), uint64(n))
 	}
 }
 

@@ -229,6 +229,33 @@ func TestRecoveredExactlyWhatWasMissed(t *testing.T) {
 	}
 }
 
+func TestRigNoticesWhatWasNotPublishedOrCameTwice(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		comes  []int64
+		failed bool
+		free   int
+	}{
+		{"one of two deliveries", []int64{0}, false, 0},
+		{"both", []int64{0, 0}, false, 1},
+		{"one too many", []int64{0, 0, 0}, true, 1},
+		{"not yet published", []int64{1}, true, 0},
+		{"of an earlier round", []int64{-1}, true, 0},
+	} {
+		r := &rig{
+			l: &loop{}, fan: 2, group: 1, number: firstNumber, first: firstNumber, send: func(int, int64, int64) {},
+			counts: make([]int, 2), slotOf: make([]int, 2), left: make([]int, 1), free: []int{0},
+		}
+		r.launch(2)
+		for _, n := range c.comes {
+			r.stamped(firstNumber+n, now())
+		}
+		if (r.l.err != nil) != c.failed || len(r.free) != c.free {
+			t.Errorf("%s: %v, %d free slots; want failure %t, %d", c.name, r.l.err, len(r.free), c.failed, c.free)
+		}
+	}
+}
+
 func rawList(items ...json.RawMessage) []json.RawMessage { return items }
 
 func BenchmarkClientReads(b *testing.B) {

@@ -67,11 +67,11 @@ func listenerPID(addr netip.AddrPort) int {
 // listenInode finds the listening socket of port in a table like /proc/net/tcp
 // (proc(5): sl, local_address, rem_address, st, …, inode); state 0A is LISTEN.
 func listenInode(table string, port uint16) string {
-	f, err := os.Open(table) //nolint:gosec // one of two fixed names
+	f, err := os.Open(table)
 	if err != nil {
 		return ""
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	suffix := fmt.Sprintf(":%04X", port)
 	for s := bufio.NewScanner(f); s.Scan(); {
 		if col := strings.Fields(s.Text()); len(col) > 9 && col[3] == "0A" && strings.HasSuffix(col[1], suffix) {
@@ -94,7 +94,7 @@ func raiseFileLimit(need int) error {
 			return fmt.Errorf("raise the limit of open files: %w", err)
 		}
 	}
-	if uint64(need)+64 > lim.Cur { //nolint:gosec // need is a count
+	if uint64(need)+64 > lim.Cur {
 		return fmt.Errorf("%d connections do not fit into the limit of %d open files", need, lim.Cur)
 	}
 	return nil
@@ -109,6 +109,6 @@ func isLocal(addr netip.Addr) bool {
 	if err != nil || !addr.Is4() {
 		return false
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	defer func() { _ = unix.Close(fd) }()
 	return !errors.Is(unix.Bind(fd, sockaddr(netip.AddrPortFrom(addr, 0))), unix.EADDRNOTAVAIL)
 }

@@ -69,9 +69,9 @@ func write(w io.Writer, format string, results []Result) error {
 		})
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "measure\tvalue (min – max)\tfloor\tratio (min – max)\tbar\tverdict") //nolint:errcheck // reported by Flush
+	fmt.Fprintln(tw, "measure\tvalue (min – max)\tfloor\tratio (min – max)\tbar\tverdict")
 	for _, r := range results {
-		fmt.Fprintln(tw, strings.Join(r.columns(), "\t")) //nolint:errcheck // reported by Flush
+		fmt.Fprintln(tw, strings.Join(r.columns(), "\t"))
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("print results: %w", err)
