@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -190,9 +189,6 @@ func BenchmarkConnect(b *testing.B) {
 // BenchmarkIdle measures what an idle connection costs this package; the session of
 // the test is counted too.
 func BenchmarkIdle(b *testing.B) {
-	if os.Getenv("IDLE") == "" && testing.Short() {
-		b.Skip("opens thousands of connections")
-	}
 	const n = 2000
 	for b.Loop() {
 		b.StopTimer()

@@ -21,7 +21,7 @@ const (
 const (
 	calmTick  = 100 * time.Millisecond
 	alertTick = 10 * time.Millisecond
-	alertTime = time.Second
+	alertTime = 10 * time.Second
 )
 
 // pulse ticks at the two rates.

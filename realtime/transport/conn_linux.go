@@ -196,15 +196,13 @@ func (c *pollConn) ready(events uint32, buf []byte) {
 
 // stalled tells the session that its peer takes nothing.
 func (c *pollConn) stalled() {
-	defer c.contain()
-	c.session.Stalled()
+	c.tell(c.session.Stalled)
 }
 
 // writeOn tells the session that the kernel may take bytes again.
 func (c *pollConn) writeOn() {
 	if stamp := c.awaiting.Load(); stamp != 0 && c.awaiting.CompareAndSwap(stamp, 0) {
-		defer c.contain()
-		c.session.Writable()
+		c.tell(c.session.Writable)
 	}
 }
 
@@ -271,6 +269,7 @@ var headEnd = []byte("\r\n\r\n")
 
 // takeHead gathers the head of the request and acts on it when it is there.
 func (c *pollConn) takeHead(p []byte) bool {
+	defer c.contain()
 	head, from := p, 0
 	if len(c.early) > 0 {
 		from = max(len(c.early)-len(headEnd)+1, 0)
@@ -333,8 +332,8 @@ func (c *pollConn) open() {
 // begin serves a connection that net/http has upgraded.
 func (c *pollConn) begin(early []byte) {
 	c.state.Store(stateServed)
-	c.open()
-	if !c.take(early) {
+	c.tell(c.open)
+	if c.session == nil || !c.take(early) {
 		c.over()
 	}
 	if err := c.arm(unix.EPOLL_CTL_ADD, readable); err != nil {

@@ -225,7 +225,7 @@ func (e *engine) add(fd int, from netip.AddrPort) {
 
 // newConn returns a connection for the next poller.
 func (e *engine) newConn(fd int, addr netip.AddrPort, h hello) *pollConn {
-	p := e.pollers[e.next.Add(1)%uint32(len(e.pollers))] //nolint:gosec // a handful
+	p := e.pollers[e.next.Add(1)%uint32(len(e.pollers))]
 	return &pollConn{link: link{server: e.server, addr: addr, hello: h}, poller: p, fd: fd}
 }
 

@@ -215,7 +215,7 @@ func TestS25_Conformance(t *testing.T) {
 		stream := slices.Concat(c.stream...)
 		for how, next := range map[string]func() int{
 			"at once":        func() int { return len(stream) },
-			"in pieces":      func() int { return 1 + rand.IntN(50+len(stream)/20) }, //nolint:gosec // any pieces do
+			"in pieces":      func() int { return 1 + rand.IntN(50+len(stream)/20) },
 			"byte for byte":  func() int { return 1 + len(stream)/8000 },
 			"as read before": func() int { return 4096 },
 		} {

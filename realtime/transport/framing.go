@@ -41,7 +41,7 @@ func (f *framing) AppendClose(dst []byte, c *protocol.Close) []byte {
 	}
 	reason = cut(reason, maxControl-2)
 	dst = appendHead(dst, byte(ws.OpClose), 2+len(reason))
-	dst = binary.BigEndian.AppendUint16(dst, uint16(min(max(c.Code, 1000), 4999))) //nolint:gosec // bounded just here
+	dst = binary.BigEndian.AppendUint16(dst, uint16(min(max(c.Code, 1000), 4999)))
 	return append(dst, reason...)
 }
 

@@ -193,7 +193,8 @@ func TestGates(t *testing.T) {
 		}
 	}
 	_ = first.Close()
-	for s.ask(t, false, upgradeRequest+"\r\n").StatusCode != 101 { //nolint:revive // until the server has noticed
+	for s.ask(t, false, upgradeRequest+"\r\n").StatusCode != 101 {
+		continue // until the server has noticed
 	}
 	s.stop()
 
@@ -272,6 +273,23 @@ func TestR35_Panic(t *testing.T) {
 	exchange(t, well, "still here")
 	if n := s.Stats().Panics; n != 3 {
 		t.Errorf("%d panics counted", n)
+	}
+
+	s = serve(t, &hooks{opened: func(*echo) { panic("at once") }}, transport.Options{})
+	for _, kept := range []bool{false, true} {
+		conn, r := s.connect(t)
+		if kept {
+			write(t, conn, []byte("GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+			answer(t, r)
+		}
+		write(t, conn, []byte(upgradeRequest+"\r\n"))
+		answer(t, r)
+		if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
+			t.Errorf("kept %v: %v, want EOF", kept, err)
+		}
+	}
+	if stats := s.Stats(); stats.Open != 0 || stats.Panics < 2 {
+		t.Errorf("after panics: %+v", stats)
 	}
 }
 

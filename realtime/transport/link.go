@@ -109,6 +109,12 @@ func (l *link) take(p []byte) (more bool) {
 	return l.consume(p)
 }
 
+// tell calls a method of the session with panics contained.
+func (l *link) tell(f func()) {
+	defer l.contain()
+	f()
+}
+
 // end tells the session that the peer is gone.
 func (l *link) end() {
 	l.gone.Store(true)

@@ -56,7 +56,7 @@ type Options struct {
 	// TLSConfig, if not nil, makes the server speak TLS.
 	TLSConfig *tls.Config
 	// Pollers is how many goroutines serve connections without TLS on Linux. Zero means
-	// GOMAXPROCS.
+	// half of GOMAXPROCS; more of them only wake up more often for less.
 	Pollers int
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
@@ -90,7 +90,7 @@ func (o Options) withDefaults() Options {
 	o.ReadTimeout = cmp.Or(o.ReadTimeout, 30*time.Second)
 	o.ResponseTimeout = cmp.Or(o.ResponseTimeout, 10*time.Second)
 	o.StopTimeout = cmp.Or(o.StopTimeout, 25*time.Second)
-	o.Pollers = cmp.Or(o.Pollers, runtime.GOMAXPROCS(0))
+	o.Pollers = cmp.Or(o.Pollers, (runtime.GOMAXPROCS(0)+1)/2)
 	o.Compression.Level = cmp.Or(o.Compression.Level, 1)
 	keep := make([]string, len(o.KeepHeaders))
 	for i, name := range o.KeepHeaders {

@@ -21,7 +21,7 @@ func (l *link) pingDue(kind int, stamp uint32, who timed) bool {
 	case kind == duePing:
 		l.server.clock.add(latePong, who, l.ponged.Load())
 		l.server.clock.add(duePing, who, 0)
-		l.session.WriteControl(appendControl(nil, ws.OpPing, nil))
+		l.tell(func() { l.session.WriteControl(appendControl(nil, ws.OpPing, nil)) })
 	}
 	return true
 }

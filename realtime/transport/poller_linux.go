@@ -58,7 +58,7 @@ func (p *poller) close() { _ = p.file.Close() } // fails only if it is closed al
 func (p *poller) ctl(op, fd int, events uint32) error {
 	var err error
 	cerr := p.raw.Control(func(epfd uintptr) {
-		err = unix.EpollCtl(int(epfd), op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)}) //nolint:gosec // a descriptor
+		err = unix.EpollCtl(int(epfd), op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 	})
 	return errors.Join(cerr, err)
 }

@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 )
@@ -64,16 +66,21 @@ func (c *streamConn) forget() {
 func (c *streamConn) run(early []byte) {
 	defer c.forget()
 	c.server.count.accepted.Add(1)
-	c.session = c.server.newSession(c)
-	c.session.Start()
-	c.startPings(c)
+	c.tell(c.open)
 	buf := make([]byte, readChunk)
-	for more := c.take(early); more; {
+	for more := c.session != nil && c.take(early); more; {
 		n, err := c.conn.Read(buf)
 		more = c.take(buf[:n]) && err == nil
 	}
 	c.end()
 	c.writer.Wait() // at most the write timeout
+}
+
+// open begins the session.
+func (c *streamConn) open() {
+	c.session = c.server.newSession(c)
+	c.startPings(c)
+	c.session.Start()
 }
 
 // TryWrite implements [realtime.Conn].
@@ -134,7 +141,7 @@ func (c *streamConn) writeAll() {
 		case c.awaiting:
 			c.awaiting = false
 			c.mu.Unlock()
-			c.session.Writable()
+			c.tell(c.session.Writable)
 			c.mu.Lock()
 		default:
 			if c.ending {
@@ -159,8 +166,8 @@ func (c *streamConn) writeOut() {
 	}
 	c.outgoing = nil
 	c.mu.Unlock()
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
-		c.session.Stalled()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.tell(c.session.Stalled)
 	}
 	_ = c.conn.SetReadDeadline(time.Now()) // after a failed write a stream cannot go on
 	c.mu.Lock()

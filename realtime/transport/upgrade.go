@@ -90,10 +90,7 @@ func (n *negotiation) subprotocol(name string) bool {
 // extension accepts an offer of permessage-deflate; one that makes no sense is
 // declined (RFC 7692 §7).
 func (n *negotiation) extension(offer httphead.Option) (httphead.Option, error) {
-	accepted, err := n.deflate.Negotiate(offer)
-	if err != nil {
-		return httphead.Option{}, nil
-	}
+	accepted, _ := n.deflate.Negotiate(offer) // an error comes with the zero value, which declines
 	return accepted, nil
 }
 
