@@ -27,7 +27,8 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			env.Vars = append(env.Vars, "FREE_PORT="+strconv.Itoa(ln.Addr().(*net.TCPAddr).Port))
+			env.Vars = append(env.Vars, "FREE_PORT="+strconv.Itoa(ln.Addr().(*net.TCPAddr).Port),
+				"GORACE=atexit_sleep_ms=0") // a second for each command otherwise
 			return ln.Close()
 		},
 	})
