@@ -3,10 +3,14 @@ package server
 import (
 	"io"
 	"log/slog"
+	"net/http"
 )
 
 // Namespace is seen by tests.
 var Namespace = namespace
+
+// Front answers the requests of s.
+func Front(s *Server) http.Handler { return s.front }
 
 // NewLogger is the log of a server with the given secrets.
 func NewLogger(w io.Writer, format, level string, secrets []string) *slog.Logger {

@@ -205,7 +205,7 @@ func TestReloadTakesOverRules(t *testing.T) {
 	var mu sync.Mutex
 	next := func() (*config.Result, error) { return nil, fmt.Errorf("line 3: no such key") }
 	set := func(f func() (*config.Result, error)) { mu.Lock(); next = f; mu.Unlock() }
-	in := servertest.Start(t, servertest.Config(chat), servertest.With(func(o *server.Options) {
+	in := servertest.Start(t, servertest.Config(chat), servertest.Flag("log.level", "debug"), servertest.With(func(o *server.Options) {
 		o.Reload = hup
 		o.Load = func() (*config.Result, error) { mu.Lock(); defer mu.Unlock(); return next() }
 	}))
@@ -232,6 +232,10 @@ func TestReloadTakesOverRules(t *testing.T) {
 	p.subscribe("news:1", "")
 	if got := refused("chat:1"); !strings.Contains(got, `"code":102`) {
 		t.Errorf("after: %s", got)
+	}
+	get(t, in.URL+"/another-secret-of-some-length")
+	if strings.Contains(in.Log(), "another-secret") || !strings.Contains(in.Log(), "path=/[hidden]") {
+		t.Errorf("the new secret is not hidden:\n%s", in.Log())
 	}
 	q, err := dial(t, in.WSURL, "")
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -105,6 +106,11 @@ func TestS20_MetricsAreForThisMachine(t *testing.T) {
 	wide := servertest.Start(t, servertest.Flag("http_server.address", "0.0.0.0"))
 	if status, _ := get(t, wide.URL+"/metrics"); status != http.StatusOK {
 		t.Errorf("from this machine: %d", status)
+	}
+	answer := httptest.NewRecorder() // to a request of 192.0.2.1
+	server.Front(wide.Server).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	if answer.Code != http.StatusForbidden {
+		t.Errorf("from another machine: %d", answer.Code)
 	}
 	if status, body := get(t, wide.URL+"/metrics", "X-Forwarded-For", "192.0.2.1"); status != http.StatusForbidden {
 		t.Errorf("through a proxy: %d %s", status, body)
