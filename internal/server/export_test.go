@@ -16,3 +16,11 @@ func Front(s *Server) http.Handler { return s.front }
 func NewLogger(w io.Writer, format, level string, secrets []string) *slog.Logger {
 	return newLogger(newMask(w, secrets), format, level)
 }
+
+// FrontOf contains the panics of h.
+func FrontOf(h http.HandlerFunc, log *slog.Logger) (f http.Handler, panics func() uint64) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", h)
+	inner := &front{rest: mux, log: log}
+	return inner, inner.panics.Load
+}

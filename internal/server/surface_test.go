@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -307,5 +308,32 @@ func fill(v reflect.Value) {
 		default:
 			f.SetInt(1)
 		}
+	}
+}
+
+func TestR35_PanickingRequestIsAnsweredAndCounted(t *testing.T) {
+	var log bytes.Buffer
+	front, panics := server.FrontOf(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/cut" {
+			panic(http.ErrAbortHandler)
+		}
+		panic("out of cheese")
+	}, server.NewLogger(&log, "json", "info", nil))
+	srv := httptest.NewServer(front)
+	defer srv.Close()
+	status, body := get(t, srv.URL+"/boom?token=abc")
+	_, id, _ := strings.Cut(strings.TrimSpace(body), "request ")
+	if status != http.StatusInternalServerError || len(id) < 8 || strings.Contains(body, "cheese") {
+		t.Errorf("answer: %d %q", status, body)
+	}
+	if got := log.String(); !strings.Contains(got, "out of cheese") || !strings.Contains(got, id) || strings.Contains(got, "token=abc") {
+		t.Errorf("log: %s", got)
+	}
+	if resp, err := http.Get(srv.URL + "/cut"); err == nil {
+		_ = resp.Body.Close()
+		t.Error("a handler that cuts the connection was answered for")
+	}
+	if got := panics(); got != 1 {
+		t.Errorf("%d panics counted, want 1", got)
 	}
 }

@@ -69,7 +69,7 @@ func TestS1_TLS(t *testing.T) {
 		_ = resp.Body.Close()
 		t.Error("TLS 1.1 was accepted")
 	}
-	conn, _, err := websocket.Dial(t.Context(), in.WSURL, &websocket.DialOptions{HTTPClient: https(0)}) //nolint:bodyclose // there is none
+	conn, _, err := websocket.Dial(t.Context(), in.WSURL, &websocket.DialOptions{HTTPClient: https(0)})
 	if err != nil {
 		t.Fatal(err)
 	}
