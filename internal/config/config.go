@@ -83,7 +83,7 @@ type Client struct {
 	ExpiredCloseDelay          time.Duration `key:"expired_close_delay" default:"25s" doc:"Time a client has to refresh an expired connection."`
 	ExpiredSubCloseDelay       time.Duration `key:"expired_sub_close_delay" default:"25s" doc:"Time a client has to refresh an expired subscription."`
 	PresenceUpdateInterval     time.Duration `key:"presence_update_interval" default:"27s" doc:"Time between a connection's periodic duties: presence, positions, expiry."`
-	ChannelPositionCheckDelay  time.Duration `key:"channel_position_check_delay" default:"40s" doc:"Silence after which a positioned subscription is compared with its stream."`
+	ChannelPositionCheckDelay  time.Duration `key:"channel_position_check_delay" default:"2s" doc:"Time between looks at whether positioned subscriptions have got all of their streams; what one misses is told at the second look after. Centrifugo has 40s."`
 	ConnectIncludeServerTime   bool          `key:"connect_include_server_time" doc:"Tell clients the server's time when they connect."`
 	ChannelLimit               int           `key:"channel_limit" default:"128" doc:"Most subscriptions of one connection."`
 	QueueMaxSize               int           `key:"queue_max_size" default:"1048576" doc:"Most bytes that wait for one connection; beyond it is closed with code 3008."`

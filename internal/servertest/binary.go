@@ -43,7 +43,7 @@ func Binary(t testing.TB, opts ...Option) *Process {
 	}
 	args := append([]string{"serve", "--log.format", "json"}, p.flags...)
 	for _, f := range set.flags {
-		args = append(args, "--"+f[0], f[1])
+		args = append(args, "--"+f[0]+"="+f[1])
 	}
 	p.cmd = exec.Command(Build(t), args...)
 	p.cmd.Env = cleanEnv()
