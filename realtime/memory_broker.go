@@ -151,7 +151,11 @@ func (b *MemoryBroker) Unsubscribe(_ context.Context, channel string) error {
 
 // Publish implements [Broker].
 func (b *MemoryBroker) Publish(_ context.Context, channel string, pub *protocol.Publication, o StreamOptions) (Published, error) {
-	now, _ := b.now()
+	keeps := o.HistorySize > 0 && o.HistoryTTL > 0
+	var now int64 // only what is remembered has a time
+	if keeps || o.IdempotencyKey != "" || o.Position != nil {
+		now, _ = b.now()
+	}
 	sh := b.shard(channel)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -169,7 +173,7 @@ func (b *MemoryBroker) Publish(_ context.Context, channel string, pub *protocol.
 	switch {
 	case o.Position != nil:
 		ch, done = sh.accept(channel, pub, &o, now)
-	case o.HistorySize > 0 && o.HistoryTTL > 0:
+	case keeps:
 		ch, done = sh.append(channel, pub, &o, now)
 	}
 	if o.IdempotencyKey != "" {

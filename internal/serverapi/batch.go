@@ -32,11 +32,11 @@ func (r *batchRequest) member(d *decoder, name []byte) {
 }
 
 func (r *batchRequest) take(d *decoder) {
-	if d.null() || !d.enter('[') {
+	if d.null() || !d.json.Enter('[') {
 		return
 	}
 	r.commands = nil
-	for d.more() {
+	for d.json.More(']') {
 		if d.null() {
 			r.commands = append(r.commands, command{refused: protocol.ErrBadRequest})
 			continue

@@ -9,13 +9,12 @@ import (
 	"github.com/kuranty/kuranty/protocol"
 )
 
+// depth is how deep a body may be nested, what is published apart (guarantees.md S23).
+const depth = 32
+
 // decoder takes parameters out of a body. It does not stop at the first mistake but
 // remembers it; nothing is taken afterwards. Null stands for an absent value.
-type decoder struct {
-	json jsontext.Decoder
-	buf  bytes.Buffer
-	bad  bool
-}
+type decoder struct{ json protocol.Scanner }
 
 // object is something whose members a decoder can take.
 type object interface {
@@ -24,87 +23,38 @@ type object interface {
 	member(d *decoder, name []byte)
 }
 
-// reset starts a body, which must stay as it is until the decoder is released.
-func (d *decoder) reset(body []byte) {
-	d.buf = *bytes.NewBuffer(body)
-	d.json.Reset(&d.buf, jsontext.AllowDuplicateNames(true))
-	d.bad = false
-}
-
-func (d *decoder) release() { d.buf = bytes.Buffer{} }
+// reset starts a body, which must stay as it is while values of it are used.
+func (d *decoder) reset(body []byte) { d.json = protocol.NewScanner(body, depth) }
 
 // ended tells whether everything was well formed and nothing is left.
-func (d *decoder) ended() bool { return !d.bad && d.rest() == 0 }
+func (d *decoder) ended() bool { return d.json.Done() }
 
-// rest returns how many bytes are left, white space apart.
-func (d *decoder) rest() int { return len(bytes.TrimLeft(d.json.UnreadBuffer(), " \t\r\n")) }
+func (d *decoder) failed() bool { return d.json.Failed() }
 
-func (d *decoder) fail() { d.bad = true }
+func (d *decoder) fail() { d.json.Fail() }
 
-// value takes any value; it is valid until the next is taken.
-func (d *decoder) value() []byte {
-	if d.bad {
-		return nil
-	}
-	v, err := d.json.ReadValue()
-	if err != nil {
-		d.fail()
-		return nil
-	}
-	return v
-}
+// value takes any value; it is nil after a mistake.
+func (d *decoder) value() []byte { return d.json.Value() }
 
 func (d *decoder) skip() { d.value() }
 
 // null takes a null, if there is one.
 func (d *decoder) null() bool {
-	if d.bad || d.json.PeekKind() != 'n' {
-		return d.bad
+	if d.json.Kind() != 'n' {
+		return false
 	}
 	d.skip()
 	return true
 }
 
-// enter steps into an object or array.
-func (d *decoder) enter(open jsontext.Kind) bool {
-	if d.json.PeekKind() != open {
-		d.fail()
-	}
-	d.token()
-	return !d.bad
-}
-
-func (d *decoder) token() {
-	if d.bad {
-		return
-	}
-	if _, err := d.json.ReadToken(); err != nil {
-		d.fail()
-	}
-}
-
-// more tells whether an object or array has another element, and steps out of it if
-// not.
-func (d *decoder) more() bool {
-	if d.bad {
-		return false
-	}
-	switch d.json.PeekKind() {
-	case '}', ']':
-		d.token()
-		return false
-	}
-	return true
-}
-
 // object takes an object. A name that occurs again overwrites.
 func (d *decoder) object(o object) {
-	if d.null() || !d.enter('{') {
+	if d.null() || !d.json.Enter('{') {
 		return
 	}
-	for d.more() {
-		if name := unquote(d.value()); !d.bad {
-			o.member(d, name)
+	for d.json.More('}') {
+		if name := d.json.Name(); !d.failed() {
+			o.member(d, unquote(name))
 		}
 	}
 }
@@ -124,7 +74,7 @@ func unquote(s []byte) []byte {
 // str takes a string.
 func (d *decoder) str(p *string) {
 	switch v := d.value(); {
-	case d.bad || v[0] == 'n':
+	case v == nil || v[0] == 'n':
 	case v[0] == '"':
 		*p = string(unquote(v))
 	default:
@@ -134,7 +84,7 @@ func (d *decoder) str(p *string) {
 
 func (d *decoder) flag(p *bool) {
 	switch v := d.value(); {
-	case d.bad || v[0] == 'n':
+	case v == nil || v[0] == 'n':
 	case v[0] == 't' || v[0] == 'f':
 		*p = v[0] == 't'
 	default:
@@ -143,7 +93,7 @@ func (d *decoder) flag(p *bool) {
 }
 
 func (d *decoder) unsigned(p *uint64, bits int) {
-	if v := d.value(); !d.bad && v[0] != 'n' {
+	if v := d.value(); v != nil && v[0] != 'n' {
 		i, err := strconv.ParseUint(string(v), 10, bits)
 		if err != nil {
 			d.fail()
@@ -154,7 +104,7 @@ func (d *decoder) unsigned(p *uint64, bits int) {
 }
 
 func (d *decoder) signed(p *int64, bits int) {
-	if v := d.value(); !d.bad && v[0] != 'n' {
+	if v := d.value(); v != nil && v[0] != 'n' {
 		i, err := strconv.ParseInt(string(v), 10, bits)
 		if err != nil {
 			d.fail()
@@ -167,23 +117,17 @@ func (d *decoder) signed(p *int64, bits int) {
 // raw takes an embedded value, null included, as it is written.
 func (d *decoder) raw(p *[]byte) { *p = bytes.Clone(d.value()) }
 
-// payload is raw for what clients get, which must not be nested deeper than
-// [protocol.ValidJSON] allows (guarantees.md S23).
-func (d *decoder) payload(p *[]byte) {
-	d.raw(p)
-	const surelyFlat = 32 // brackets in all
-	if bytes.Count(*p, []byte{'['})+bytes.Count(*p, []byte{'{'}) > surelyFlat && !protocol.ValidJSON(*p) {
-		d.fail()
-	}
-}
+// payload is raw for what clients get, within the bounds of [protocol.ValidJSON]
+// (guarantees.md S23).
+func (d *decoder) payload(p *[]byte) { *p = bytes.Clone(d.json.Payload()) }
 
 // strs takes an array of strings.
 func (d *decoder) strs(p *[]string) {
-	if d.null() || !d.enter('[') {
+	if d.null() || !d.json.Enter('[') {
 		return
 	}
 	*p = nil
-	for d.more() {
+	for d.json.More(']') {
 		var s string
 		d.str(&s)
 		*p = append(*p, s)
@@ -192,12 +136,12 @@ func (d *decoder) strs(p *[]string) {
 
 // pairs takes an object of strings.
 func (d *decoder) pairs(p *map[string]string) {
-	if d.null() || !d.enter('{') {
+	if d.null() || !d.json.Enter('{') {
 		return
 	}
 	*p = make(map[string]string)
-	for d.more() {
-		name, s := string(unquote(d.value())), ""
+	for d.json.More('}') {
+		name, s := string(unquote(d.json.Name())), ""
 		d.str(&s)
 		(*p)[name] = s
 	}

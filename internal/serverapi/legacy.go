@@ -38,7 +38,7 @@ func (a *API) legacy(w http.ResponseWriter, r *http.Request, c *call) {
 	}
 	c.reset(c.in)
 	var commands []legacyCommand
-	for !c.bad && c.left() {
+	for !c.failed() && !c.ended() {
 		command := legacyCommand{command: command{method: methods["publish"]}}
 		c.object(&command)
 		if command.method == nil && command.refused == nil {
@@ -46,7 +46,7 @@ func (a *API) legacy(w http.ResponseWriter, r *http.Request, c *call) {
 		}
 		commands = append(commands, command)
 	}
-	if c.bad {
+	if c.failed() {
 		a.malformed(w)
 		return
 	}
@@ -62,14 +62,6 @@ func (a *API) legacy(w http.ResponseWriter, r *http.Request, c *call) {
 	}
 	w.Header()["Content-Type"] = jsonType
 	_, _ = w.Write(c.out) // the client may have gone
-}
-
-// left tells whether another value may follow.
-func (d *decoder) left() bool {
-	if d.json.InputOffset() == 0 {
-		d.json.PeekKind() // makes it look at the body at all
-	}
-	return d.rest() > 0
 }
 
 func (c *legacyCommand) member(d *decoder, name []byte) {
@@ -90,7 +82,7 @@ func (c *legacyCommand) member(d *decoder, name []byte) {
 // set, which is the whole request's.
 func (c *legacyCommand) setMethod(d *decoder) {
 	v := d.value()
-	if d.bad {
+	if v == nil {
 		return
 	}
 	c.method, c.refused = nil, nil

@@ -103,7 +103,7 @@ type call struct {
 var calls = sync.Pool{New: func() any { return new(call) }}
 
 func (c *call) release() {
-	c.decoder.release()
+	c.decoder = decoder{}
 	c.publish = publishRequest{}
 	if cap(c.in) > pooledBytes {
 		c.in = nil

@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The calls here never block, so the scheduler is not told of them. That saves a tenth
-// of a write, and keeps the runtime's monitor asleep: seeing threads in system calls,
-// it looks every 20 µs, which took 9 % of the CPU time of a server that accepts connections.
+// The calls here never block, so the scheduler is not told of them. A write that wakes
+// nobody then takes 1.6 instead of 2.0 µs, and the runtime's monitor stays asleep: seeing
+// threads in system calls, it looks every 20 µs, which took 9 % of the CPU time of a
+// server that accepts connections.
 
 // send writes what the kernel takes.
 func send(fd int, p []byte) (int, syscall.Errno) {
