@@ -46,8 +46,8 @@ func FuzzPublish(f *testing.F) {
 			VersionEpoch   string            `json:"version_epoch"`
 		}
 		if err := json.Unmarshal([]byte(body), &want); err != nil {
-			if strings.Contains(err.Error(), "illegal base64") {
-				return // an error of the call
+			if strings.Contains(err.Error(), "illegal base64") || repeats(body) {
+				return // an error of the call, or a name in another case, which is none to us
 			}
 			t.Fatalf("%q is taken, but %v", body, err)
 		}
