@@ -17,7 +17,7 @@ type wheel struct {
 	tick  int64         // the last one handled
 }
 
-const wheelTick = 50 * time.Millisecond
+const wheelTick = 100 * time.Millisecond
 
 // alarm is a session's place in the wheel; its fields are guarded by the wheel's
 // lock.

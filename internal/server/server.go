@@ -94,6 +94,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	defer endCarry()
 	node, carry := run(nodeCtx, s.node.Run), run(carryCtx, func(ctx context.Context) error { return s.transport.Serve(ctx, ln) })
 
+	tended := run(nodeCtx, func(ctx context.Context) error { tendMemory(ctx); return nil })
 	s.state.Store(running)
 	s.announce(ln.Addr())
 	err = s.wait(ctx, node, carry)
@@ -111,7 +112,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	// The node ends after the listener: it closes sessions that were just being opened.
 	err = errors.Join(err, <-carry)
 	endNode()
-	return errors.Join(err, <-node, s.keep())
+	return errors.Join(err, <-node, <-tended, s.keep())
 }
 
 // stopTimeout is how long connections have to end; the rest of shutdown.timeout is for
