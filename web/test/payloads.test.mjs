@@ -43,6 +43,8 @@ for (const format of Object.keys(formats)) {
         await server.callText("publish", `{"channel":"${s.channel}",${end}"data":${data}}`);
       }
       assert.deepEqual(await publications(s, 3, c), Array(3).fill({ a: [1, "\r\n"] }));
+      // LF separates units of a frame; CR ends a line on transports to come.
+      if (format === "json") assert.ok(!c.line.received.some((frame) => frame.toString().includes("\r")));
     });
 
     test("as info of a connection (the JSON client drops falsy ones itself)", async (t) => {

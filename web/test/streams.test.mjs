@@ -114,15 +114,26 @@ for (const format of Object.keys(formats)) {
     });
 
     test("recovers while the channel is written to at full rate", async (t) => {
-      const [reader, writer] = [await newcomer(t), await newcomer(t)];
+      const reader = await newcomer(t, { minReconnectDelay: 1, maxReconnectDelay: 2 });
+      const writers = [await newcomer(t), await newcomer(t), await newcomer(t)];
       const s = await subscribed(reader, name("recover"));
-      for (let round = 0, n = 0; round < 8; round++) {
-        const writes = range(1, 100).map(() => writer.publish(s.channel, writer.encode(++n)));
+      let sent = 0;
+      let over = false;
+      const writing = writers.map(async (writer) => {
+        while (!over) {
+          // Never as far ahead as one recovery reaches (300).
+          await until("the reader to follow", () => over || sent - s.publications.length < 200);
+          await Promise.all(range(1, 8).map(() => writer.publish(s.channel, writer.encode(++sent))));
+        }
+      });
+      for (let round = 0; round < 40; round++) {
         reader.line.sockets.at(-1).terminate();
-        await event(s, "subscribed");
-        await Promise.all(writes);
+        assert.equal((await event(s, "subscribed")).recovered, true);
       }
-      assert.deepEqual(await publications(s, 800, reader), range(1, 800));
+      over = true;
+      await Promise.all(writing);
+      await publications(s, sent, reader);
+      assert.deepEqual(s.publications.map((p) => p.offset), range(1, sent));
     });
 
     test("recovers on request where the channel allows it", async (t) => {
