@@ -3,8 +3,10 @@ package kuranty_test
 import (
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -50,6 +52,33 @@ func TestEveryPackageSaysWhatItIs(t *testing.T) {
 		}
 		if n := strings.Count(doc, "\n"); n < minDoc || n > screen {
 			t.Errorf("%s: documentation of %d lines, want %d to %d", where, n, minDoc, screen)
+		}
+	}
+}
+
+// TestLinksInDocumentsLeadSomewhere follows the links to files of this repository.
+func TestLinksInDocumentsLeadSomewhere(t *testing.T) {
+	documents, err := fs.Glob(rootFS, "*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guides, err := fs.Glob(rootFS, "docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`)
+	for _, document := range append(documents, guides...) {
+		text, err := fs.ReadFile(rootFS, document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(found[1], "://") {
+				continue
+			}
+			if _, err := fs.Stat(rootFS, path.Join(path.Dir(document), found[1])); err != nil {
+				t.Errorf("%s: link to %s: %v", document, found[1], err)
+			}
 		}
 	}
 }
