@@ -354,8 +354,9 @@ func (c *pollConn) handOver(read []byte) bool {
 	}
 	c.phase = phaseOver
 	c.finish()
-	if !c.poller.engine.web.give(&handedConn{TCPConn: conn, early: bytes.Clone(read)}) {
-		_ = conn.Close() // the server ends
+	handed := c.poller.engine.web.wrap(conn, bytes.Clone(read))
+	if !c.poller.engine.web.give(handed) {
+		_ = handed.Close() // the server ends
 	}
 	return true
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -161,11 +162,12 @@ func (e *engine) close() {
 
 // watch replaces pollers that are held up, and does what has to be tried again.
 // It tells whether a poller was replaced.
-func (s *Server) watch() (replaced bool) {
+func (s *Server) watch(now time.Time) (replaced bool) {
 	e := s.engine
 	if e == nil {
 		return false
 	}
+	e.web.advance(now)
 	for _, p := range e.pollers {
 		replaced = p.watch() || replaced
 	}

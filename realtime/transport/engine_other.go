@@ -2,7 +2,10 @@
 
 package transport
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // engine is not used here: every connection is a stream.
 type engine struct{}
@@ -13,6 +16,6 @@ func (s *Server) stopAccepting() {}
 
 func (s *Server) stopPolling() {}
 
-func (s *Server) watch() bool { return false }
+func (s *Server) watch(time.Time) bool { return false }
 
 func (s *Server) adopt(conn net.Conn, early []byte, h hello) { s.serveStream(conn, early, h) }

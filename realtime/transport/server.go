@@ -233,7 +233,7 @@ func (s *Server) closeAll() {
 // advance looks at the clock. It tells whether a poller had to be replaced.
 func (s *Server) advance(now time.Time) bool {
 	s.clock.advance(now)
-	return s.watch()
+	return s.watch(now)
 }
 
 // spawn runs f in a goroutine that Serve waits for. It reports false, and does not,

@@ -286,6 +286,7 @@ func TestPollerIsReplaced(t *testing.T) {
 func TestNoDescriptorIsUsedAfterItsEnd(t *testing.T) {
 	var serial atomic.Uint32
 	var writers sync.WaitGroup
+	writers.Add(1) // so that none of them is the first, which must be ordered before Wait
 	s := serve(t, &hooks{opened: func(e *echo) {
 		id := binary.BigEndian.AppendUint32(nil, serial.Add(1))
 		frame := e.conn.Framing().AppendFrame(nil, id)
@@ -322,6 +323,7 @@ func TestNoDescriptorIsUsedAfterItsEnd(t *testing.T) {
 	if err := g.Wait(); err != nil {
 		t.Error(err)
 	}
+	writers.Done()
 	writers.Wait()
 }
 
