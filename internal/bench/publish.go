@@ -105,7 +105,7 @@ type Publish struct {
 	Target      `embed:""`
 	Batch       int  `help:"Publishes in one batch request; 0 sends each alone."`
 	WS          bool `name:"ws" help:"Publish over one WebSocket connection, pipelined, instead of HTTP."`
-	Connections int  `help:"HTTP connections, each with one request at a time; 0 means 32, and 1 for batches."`
+	Connections int  `help:"HTTP connections, each with one request at a time; 0 means 32."`
 	Frames      int  `default:"16" help:"With --ws: frames of 64 commands under way."`
 	Size        int  `default:"100" help:"Bytes of payload."`
 	Requests    int  `help:"Requests (with --ws: frames) per round; 0 picks a number."`
@@ -118,9 +118,6 @@ func (p *Publish) Measure(ctx context.Context) ([]Result, error) {
 	}
 	if p.Connections == 0 {
 		p.Connections = busy
-		if p.Batch > 0 {
-			p.Connections = 1
-		}
 	}
 	s, err := p.open(ctx)
 	if err != nil {
