@@ -196,7 +196,7 @@ type caller struct {
 }
 
 func newCaller(t testing.TB, url, key string) *caller {
-	tr := &http.Transport{MaxIdleConnsPerHost: 64, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the test's own server
+	tr := &http.Transport{MaxIdleConnsPerHost: 64, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &caller{url: url, key: key, http: http.Client{Transport: tr, Timeout: limit}}
 }
@@ -259,8 +259,14 @@ func (c *caller) metrics(t testing.TB) map[string]float64 {
 // until waits for done to hold.
 func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
+	untilEvery(t, 20*time.Millisecond, what, done)
+}
+
+// untilEvery looks less often, for what asking would disturb.
+func untilEvery(t testing.TB, wait time.Duration, what string, done func() bool) {
+	t.Helper()
 	late := time.After(limit)
-	again := time.NewTicker(20 * time.Millisecond)
+	again := time.NewTicker(wait)
 	defer again.Stop()
 	for !done() {
 		select {
