@@ -73,8 +73,9 @@ func serve(g *globals, o server.Options, load func() (*config.Result, error)) er
 		return err
 	}
 	hup := make(chan os.Signal, 1)
+	// Signals stay ours until the process has ended: one that comes when all is done must
+	// not turn a graceful stop into a crash.
 	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	o.Version, o.Out, o.Reload, o.Load = version, g.stdout, hup, load
 	o.Command, o.CommandFlags = programName(), commandFlags(g, res)
 	s, err := server.New(res, o)
@@ -86,7 +87,6 @@ func serve(g *globals, o server.Options, load func() (*config.Result, error)) er
 	defer cancel()
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(stop)
 	go func() {
 		<-stop
 		cancel()

@@ -427,3 +427,26 @@ func TestR37_AckedPublicationsAreKept(t *testing.T) {
 		}
 	}
 }
+
+// Hang-ups that come while the server stops, up to its very end, do not make it a crash.
+func TestR37_HangupsDoNotSpoilTheStop(t *testing.T) {
+	p := servertest.Binary(t, servertest.Config(everything))
+	stormy, calm := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(calm)
+		for n := 0; ; n++ {
+			select {
+			case <-p.Ended():
+				return
+			default:
+				p.Signal(syscall.SIGHUP)
+			}
+			if n == 20 {
+				close(stormy)
+			}
+		}
+	}()
+	<-stormy
+	p.Stop(syscall.SIGTERM)
+	<-calm
+}
