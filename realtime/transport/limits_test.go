@@ -228,6 +228,8 @@ func TestBadUpgrades(t *testing.T) {
 		"chunks":              {upgradeRequest + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 400},
 		"two hosts":           {upgradeRequest + "Host: other\r\n\r\n", 400, 400},
 		"bare line feed":      {upgradeRequest + "X: a\nY: b\r\n\r\n", 400, 101},
+		"bare return":         {upgradeRequest + "X: a\rY: b\r\n\r\n", 400, 400},
+		"NUL":                 {upgradeRequest + "X: a\x00b\r\n\r\n", 400, 400},
 		"other path":          {replace("/connection/websocket", "/connection/websocketx"), 404, 404},
 		"HTTP/1.0":            {replace("HTTP/1.1", "HTTP/1.0"), 0, 0},
 		"absolute":            {replace("GET /", "GET http://localhost/"), 101, 101},

@@ -123,12 +123,32 @@ func (h *handshake) Write(p []byte) (int, error) { return h.out.Write(p) }
 var errBadRequest = ws.RejectConnectionError(
 	ws.RejectionStatus(http.StatusBadRequest), ws.RejectionReason("bad request"))
 
+// ambiguous tells whether head has control characters other than tabs and whole line
+// ends, which others may read otherwise (guarantees.md S26).
+func ambiguous(head []byte) bool {
+	for i, c := range head {
+		switch {
+		case c == '\r':
+			if i+1 == len(head) || head[i+1] != '\n' {
+				return true
+			}
+		case c == '\n':
+			if i == 0 || head[i-1] != '\r' {
+				return true
+			}
+		case c < ' ' && c != '\t', c == 0x7f:
+			return true
+		}
+	}
+	return false
+}
+
 // upgrade answers a request whose head is given, which it changes. If it is ok the
 // connection has been admitted.
 func (s *Server) upgrade(head []byte) (response []byte, h hello, ok bool) {
-	if bytes.Count(head, []byte("\n")) != bytes.Count(head, []byte("\r\n")) {
+	if ambiguous(head) {
 		s.refused(refusedBad)
-		return reply(http.StatusBadRequest, "bad line end"), h, false
+		return reply(http.StatusBadRequest, "stray control character"), h, false
 	}
 	var (
 		n        negotiation
