@@ -2,9 +2,11 @@ package transport_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -53,7 +55,7 @@ func TestDeadlinesOfRequests(t *testing.T) {
 	request("a")
 	select {
 	case err := <-failed:
-		if e, ok := err.(net.Error); !ok || !e.Timeout() {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("the body ended with %v, want a timeout", err)
 		}
 	case <-time.After(20 * time.Second):
