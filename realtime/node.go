@@ -213,7 +213,7 @@ func (n *Node) Info() Info {
 	return Info{
 		UID: n.uid, Name: n.o.Name, Version: n.o.Version,
 		Clients: clients, Users: users, Channels: channels, Subs: subs,
-		Uptime: uint32(n.wheel.now() / time.Second), //nolint:gosec // 136 years
+		Uptime: uint32(n.wheel.now() / time.Second),
 	}
 }
 

@@ -34,7 +34,7 @@ func (t *times) start(n *Node, pings bool) {
 }
 
 func secondHalf(d time.Duration) time.Duration {
-	return d/2 + rand.N(max(d/2, 1)) //nolint:gosec // spreads load, guards nothing
+	return d/2 + rand.N(max(d/2, 1))
 }
 
 // next is the earliest time.

@@ -35,18 +35,17 @@ func (r *batchRequest) take(d *decoder) {
 	if d.null() || !d.json.Enter('[') {
 		return
 	}
-	r.commands = nil
+	r.commands = make([]command, 0, 16)
 	for d.json.More(']') {
+		r.commands = append(r.commands, command{})
+		c := &r.commands[len(r.commands)-1]
 		if d.null() {
-			r.commands = append(r.commands, command{refused: protocol.ErrBadRequest})
+			c.refused = protocol.ErrBadRequest
 			continue
 		}
-		var c command
-		d.object(&c)
-		if c.request == nil {
+		if d.object(c); c.request == nil {
 			c.refused = protocol.ErrMethodNotFound
 		}
-		r.commands = append(r.commands, c)
 	}
 }
 
@@ -63,7 +62,7 @@ func (c *command) member(d *decoder, name []byte) {
 	if c.method != nil && c.method != m {
 		c.refused = protocol.ErrBadRequest // which one, it does not say
 	}
-	c.method, c.request = m, m.request()
+	c.method, c.request = m, d.request(m)
 	d.object(c.request)
 }
 

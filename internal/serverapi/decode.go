@@ -14,7 +14,25 @@ const depth = 32
 
 // decoder takes parameters out of a body. It does not stop at the first mistake but
 // remembers it; nothing is taken afterwards. Null stands for an absent value.
-type decoder struct{ json protocol.Scanner }
+type decoder struct {
+	json protocol.Scanner
+	// publishes are parameters of publish, empty still.
+	publishes []publishRequest
+}
+
+// request returns the empty parameters of m. Batches have many publishes; several of
+// them share an allocation.
+func (d *decoder) request(m *method) request {
+	if m.index > 0 {
+		return m.request()
+	}
+	if len(d.publishes) == 0 {
+		d.publishes = make([]publishRequest, 16)
+	}
+	r := &d.publishes[0]
+	d.publishes = d.publishes[1:]
+	return r
+}
 
 // object is something whose members a decoder can take.
 type object interface {
