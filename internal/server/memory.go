@@ -15,7 +15,7 @@ const (
 	// second under load, which costs a tenth to a third of the CPU.
 	garbageHeadroom = 32 << 20
 	// calmBytes per second is what a server allocates at most when nothing happens;
-	// garbage above calmGarbage is then given back.
+	// garbage above calmGarbage, and above a quarter of what lives, is then given back.
 	calmBytes   = 1 << 20
 	calmGarbage = 4 << 20
 	memoryTick  = time.Second
@@ -76,5 +76,5 @@ func (m *memory) calm() bool {
 	live, held, allocated := m.read()
 	before := m.allocated
 	m.allocated = allocated
-	return before > 0 && allocated-before < calmBytes && held > live+calmGarbage
+	return before > 0 && allocated-before < calmBytes && held > live+max(calmGarbage, live/4)
 }
