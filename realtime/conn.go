@@ -23,7 +23,8 @@ type Conn interface {
 	// Close ends the connection. It is called once, after everything that could be
 	// written was written, the close frame included when graceful is true: then the
 	// transport waits a bounded time for the peer's side of the closing handshake.
-	// It does not block; no method is called after it.
+	// It does not block. No write is tried after it; an AwaitWritable that was on its
+	// way may still come, and does nothing then.
 	Close(graceful bool)
 	// Peer says who is at the other end; it is called while connecting only.
 	Peer() Peer

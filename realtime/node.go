@@ -171,8 +171,8 @@ func (n *Node) asError(doing string, err error) *protocol.Error {
 }
 
 // Shutdown refuses new sessions and closes the existing ones with
-// [protocol.CloseShutdown], evenly over drain; it returns when all are closed or
-// ctx ends.
+// [protocol.CloseShutdown], evenly over drain; it returns when all have been told
+// or ctx ends, and does not wait for their transports.
 func (n *Node) Shutdown(ctx context.Context, drain time.Duration) error {
 	n.draining.Store(true)
 	sessions := n.registry.all()

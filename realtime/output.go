@@ -301,8 +301,9 @@ func (s *Session) finish(graceful bool) {
 	}
 }
 
-// Close ends the session for the reason c: what waits is written first, unless the
-// client is too slow for it.
+// Close ends the session for the reason c, which a transport gives a code of its own
+// (1002, 1009) for what the peer sent: what waits is written first, unless the client is
+// too slow for it. Only the first reason counts.
 func (s *Session) Close(c *protocol.Close) {
 	s.mu.Lock()
 	if s.out.ending {
@@ -325,10 +326,6 @@ func (s *Session) Close(c *protocol.Close) {
 	s.resume(outIdle)
 	s.node.spawn(s.release)
 }
-
-// Fail closes the session because of what the peer sent, e.g. an invalid frame; c may
-// have a code of the transport (1002, 1009).
-func (s *Session) Fail(c *protocol.Close) { s.Close(c) }
 
 // Gone tells that the peer is gone (it closed, or the connection broke). Everything
 // the session held is released; [Conn.Close] is called if it was not yet.

@@ -1,18 +1,11 @@
 package server_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -20,31 +13,8 @@ import (
 	"github.com/kuranty/kuranty/internal/servertest"
 )
 
-// selfSigned returns a certificate of this machine and its key as PEM.
-func selfSigned(t *testing.T) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		BasicConstraintsValid: true, IsCA: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
-}
-
 func TestS1_TLS(t *testing.T) {
-	cert, key := selfSigned(t)
+	cert, key := servertest.Certificate(t)
 	in := servertest.Start(t, servertest.Config(chat), servertest.Flag("http_server.tls.enabled", "true"),
 		servertest.Flag("http_server.tls.cert_pem", cert), servertest.Flag("http_server.tls.key_pem", key))
 	if !strings.HasPrefix(in.URL, "https://") || !strings.HasPrefix(in.WSURL, "wss://") {
@@ -91,8 +61,8 @@ func TestListenerThatOthersReachIsPointedOut(t *testing.T) {
 }
 
 func TestBrokenCertificateIsNamed(t *testing.T) {
-	cert, _ := selfSigned(t)
-	_, other := selfSigned(t)
+	cert, _ := servertest.Certificate(t)
+	_, other := servertest.Certificate(t)
 	res := load(t, "", t.TempDir())
 	res.Config.HTTPServer.TLS.Enabled = true
 	res.Config.HTTPServer.TLS.CertPEM, res.Config.HTTPServer.TLS.KeyPEM = cert, other

@@ -1,14 +1,9 @@
 package servertest_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"strings"
 	"sync"
@@ -188,7 +183,7 @@ func TestR30_StalledAmongReading(t *testing.T) {
 
 // Memory of idle connections, each authenticated and with a recoverable subscription.
 func TestR32_MemoryOfIdleConnections(t *testing.T) {
-	cert, key := selfSigned(t)
+	cert, key := servertest.Certificate(t)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(cert))
 	for _, c := range []struct {
@@ -233,29 +228,6 @@ func TestR32_MemoryOfIdleConnections(t *testing.T) {
 			t.Logf("%.1f KiB for each of %d connections", held(m)/1024, c.connections)
 		})
 	}
-}
-
-// selfSigned returns a certificate of this machine and its key as PEM.
-func selfSigned(t *testing.T) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		BasicConstraintsValid: true, IsCA: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
 }
 
 // All clients are cut off at once, publications go on, and all come back at once: each

@@ -130,7 +130,7 @@ func (e *echo) Stalled() {
 	e.Gone()
 }
 
-func (e *echo) Fail(c *protocol.Close) {
+func (e *echo) Close(c *protocol.Close) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.ending {

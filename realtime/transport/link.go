@@ -21,7 +21,7 @@ type session interface {
 	WriteControl(framed []byte)
 	Writable()
 	Stalled()
-	Fail(c *protocol.Close)
+	Close(c *protocol.Close)
 	Gone()
 }
 
@@ -74,7 +74,7 @@ func (l *link) consume(p []byte) bool {
 	if fail != nil {
 		l.deaf.Store(true)
 		l.reader.release()
-		l.session.Fail(fail)
+		l.session.Close(fail)
 	}
 	l.session.Flush()
 	return more || fail != nil
@@ -141,5 +141,5 @@ func (l *link) contain() {
 			l.session.Gone()
 		}
 	}()
-	l.session.Fail(protocol.CloseInternal)
+	l.session.Close(protocol.CloseInternal)
 }

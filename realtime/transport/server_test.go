@@ -151,7 +151,7 @@ func TestClosing(t *testing.T) {
 	const timeout = 200 * time.Millisecond
 	s := serve(t, &hooks{receive: func(e *echo, m []byte) (bool, bool) {
 		if string(m) == "close me" {
-			e.Fail(protocol.CloseForceDisconnect)
+			e.Close(protocol.CloseForceDisconnect)
 			return true, false
 		}
 		return false, true
@@ -357,7 +357,7 @@ func TestStop(t *testing.T) {
 	if res := answer(t, r); res.StatusCode != 200 {
 		t.Error(res.Status)
 	}
-	conns.Range(func(e, _ any) bool { e.(*echo).Fail(protocol.CloseShutdown); return true })
+	conns.Range(func(e, _ any) bool { e.(*echo).Close(protocol.CloseShutdown); return true })
 	var ce websocket.CloseError
 	if _, _, err := c.Read(t.Context()); !errors.As(err, &ce) || ce.Code != 3001 {
 		t.Errorf("got %v", err)

@@ -51,7 +51,7 @@ func TestTLS(t *testing.T) {
 		receive: func(e *echo, m []byte) (bool, bool) {
 			switch string(m) {
 			case "close me":
-				e.Fail(protocol.CloseForceDisconnect)
+				e.Close(protocol.CloseForceDisconnect)
 				return true, false
 			case "panic":
 				panic("as asked")
