@@ -4,6 +4,8 @@
 #   web       the npm packages of web/package-lock.json
 #   browser   Chromium, through apt
 #   cc        a C compiler for the race detector, through apt
+#   postgres  PostgreSQL's server programs (tests start their own), through apt
+#   redis     redis-server (tests start their own), through apt
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -45,9 +47,18 @@ cc() {
 	command -v gcc >/dev/null || command -v clang >/dev/null || apt gcc libc6-dev
 }
 
+# Debian keeps the server programs out of PATH (internal/pgtest looks in the same places).
+postgres() {
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || apt postgresql
+}
+
+redis() {
+	command -v redis-server >/dev/null || apt redis-server
+}
+
 for target in "$@"; do
 	case $target in
-	tools | web | browser | cc) "$target" ;;
+	tools | web | browser | cc | postgres | redis) "$target" ;;
 	*) echo "need: unknown target $target" >&2 && exit 2 ;;
 	esac
 done

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs every test with the race detector: unit and protocol tests, the official
-# JavaScript client and a browser against the real binary (package web).
+# Runs every test with the race detector: unit and protocol tests, real PostgreSQL
+# and Redis, the official JavaScript client and a browser against the real binary
+# (package web).
 # With CI=true a skipped test counts as failed. Arguments go to `go test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/need.sh cc web browser
+scripts/need.sh cc web browser postgres redis
 
 [ $# -gt 0 ] || set -- ./...
 log="$(mktemp)"
