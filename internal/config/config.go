@@ -23,6 +23,10 @@ type Config struct {
 	Node       Node       `key:"node"`
 	HTTPServer HTTPServer `key:"http_server"`
 	Storage    Storage    `key:"storage"`
+	Auth       Auth       `key:"auth"`
+	Chat       Chat       `key:"chat"`
+	Events     Events     `key:"events"`
+	Backup     Backup     `key:"backup"`
 	Log        Log        `key:"log"`
 	Client     Client     `key:"client"`
 	Channel    Channel    `key:"channel"`
@@ -38,11 +42,14 @@ type Node struct {
 	Name string `key:"name" doc:"Name shown in node lists; empty is the host name."`
 }
 
-// HTTPServer is the one listener of the server.
+// HTTPServer is where the server listens.
 type HTTPServer struct {
 	Address string `key:"address" default:"127.0.0.1" doc:"Address to listen on; 0.0.0.0 is every IPv4 address of the machine."`
 	Port    int    `key:"port" default:"8000" zero:"keep" doc:"Port to listen on, 0 to 65535; 0 takes any free one."`
 	TLS     TLS    `key:"tls"`
+
+	PublicURL      string   `key:"public_url" doc:"Address at which clients reach the server, such as https://chat.example.com: http or https, without a path; links to files begin with it. Empty is the address of each request."`
+	ExtraAddresses []string `key:"extra_addresses" doc:"More host:port pairs to listen on, such as :8001; they serve the same as http_server.port, with the same certificate."`
 }
 
 // TLS is the certificate of the listener.
@@ -50,11 +57,6 @@ type TLS struct {
 	Enabled bool   `key:"enabled" doc:"Serve TLS instead of plain TCP."`
 	CertPEM string `key:"cert_pem" pem:"yes" doc:"Certificate chain: PEM text, base64 of it, or the path of a file."`
 	KeyPEM  string `key:"key_pem" pem:"yes" secret:"yes" doc:"Private key: PEM text, base64 of it, or the path of a file."`
-}
-
-// Storage is where the server keeps what outlives it.
-type Storage struct {
-	DataDir string `key:"data_dir" default:"./kuranty-data" doc:"Folder of generated secrets and of what is kept over a restart; made with mode 0700."`
 }
 
 // Log says what is logged and how.

@@ -121,14 +121,14 @@ func showDuration(d time.Duration) string {
 
 const docsHead = `# Configuration
 
-<!-- Written by "kuranty config docs"; change internal/config/config.go instead. -->
+<!-- Written by "kuranty config docs"; change the tags in internal/config instead. -->
 
 A value has one name. In a file (` + "`--config FILE`" + `; YAML, JSON or TOML) it is a path of sections, as a flag it is
 ` + "`--client.channel_limit 64`" + `, and as a variable ` + "`KURANTY_CLIENT_CHANNEL_LIMIT=64`" + `. Flags win over variables, variables
 over the file. ` + "`kuranty config show --origin`" + ` tells what is in force and why, ` + "`kuranty config check`" + ` what is wrong.
 
 - A zero (` + "`0`, `\"\"`, `\"0s\"`" + `) of a key that has a default means the default; where something can be switched off with a
-  number or a duration, a negative one does it. The exceptions are booleans and ` + "`http_server.port`" + `.
+  number or a duration, a negative one does it. The exceptions are booleans and keys that say what 0 does, such as ` + "`http_server.port`" + `.
 - Durations are text with a unit: ` + "`\"300s\"`, `\"1h30m\"`" + `. Without a unit they are refused.
 - A key that is not known stops the start; the message names its line and the nearest key there is.
 - In variables, an empty value is no value, lists of texts are separated by spaces, and ` + "`channel.namespaces`" + ` is JSON or a

@@ -1,0 +1,73 @@
+package config
+
+import "time"
+
+// Chat is the chat backend.
+type Chat struct {
+	Enabled             bool          `key:"enabled" default:"true" doc:"Serve accounts, chats, messages and files, and keep them in the database."`
+	TextLimit           int           `key:"text_limit" default:"4000" doc:"Most characters of a message, 1 to 16000."`
+	MembersLimit        int           `key:"members_limit" default:"1000" doc:"Most members of a group, 2 to 100000."`
+	EditWindow          time.Duration `key:"edit_window" default:"48h" zero:"keep" doc:"Time after sending in which authors may edit a message; 0 is no limit."`
+	DeleteWindow        time.Duration `key:"delete_window" default:"48h" zero:"keep" doc:"Time after sending in which authors may delete a message for everybody; 0 is no limit."`
+	LargeGroup          int           `key:"large_group" default:"500" doc:"Members above which coming, going and typing are no longer told."`
+	ReceiptsMaxMembers  int           `key:"receipts_max_members" default:"100" doc:"Members above which it is no longer told who has read what."`
+	AutoSubscribe       int           `key:"auto_subscribe" default:"200" doc:"Most chats, the latest active first, whose channels a connection is subscribed to."`
+	ClientPublish       bool          `key:"client_publish" default:"true" doc:"Take what members publish into the channel of a chat as a message to it."`
+	CustomEvents        []string      `key:"custom_events" doc:"Types of your own that members may publish into the channel of a chat unstored; each begins with custom. and a * at the end stands for any."`
+	ExternalAttachments bool          `key:"external_attachments" doc:"Take addresses of files that are elsewhere as attachments."`
+	GuardServerPublish  string        `key:"guard_server_publish" default:"store" oneof:"store|allow|deny" doc:"What becomes of a message that the server API publishes into the channel of a chat: stored if its sender is a member, passed on unstored, or refused."`
+	Directory           string        `key:"directory" default:"open" oneof:"open|contacts" doc:"Whom people find by searching: everybody, or those they share a chat with."`
+	PresenceGrace       time.Duration `key:"presence_grace" default:"15s" doc:"Time between a user's last connection and being shown as offline."`
+	RetentionDays       int           `key:"retention_days" doc:"Days that messages are kept; 0 is for ever. A chat may have less."`
+	ErasureGrace        time.Duration `key:"erasure_grace" default:"168h" zero:"keep" doc:"Time in which deleting an account can be taken back; 0 deletes at once."`
+	HistorySize         int           `key:"history_size" default:"100" doc:"Publications of a chat's channel that are recovered."`
+	HistoryTTL          time.Duration `key:"history_ttl" default:"48h" doc:"Time they can be recovered, in whole seconds and at most events.retention."`
+	Limits              ChatLimits    `key:"limits"`
+	Files               ChatFiles     `key:"files"`
+	Compat              ChatCompat    `key:"compat"`
+}
+
+// ChatLimits say how often one user may do what; service keys are not limited.
+type ChatLimits struct {
+	SendPerSecond      int `key:"send_per_second" default:"5" doc:"Messages a user may send per second in the long run. No limit of this section is one for service keys."`
+	SendBurst          int `key:"send_burst" default:"20" doc:"Messages a user may send at once."`
+	ChatPerSecond      int `key:"chat_per_second" default:"50" doc:"Messages all members of a chat together may send per second."`
+	TypingPerSecond    int `key:"typing_per_second" default:"2" doc:"Typing notices of a user per second."`
+	SearchPerMinute    int `key:"search_per_minute" default:"30" doc:"Searches of a user per minute."`
+	ChatsPerMinute     int `key:"chats_per_minute" default:"20" doc:"Chats a user may begin per minute."`
+	ChatsPerDay        int `key:"chats_per_day" default:"200" doc:"Chats a user may begin per day."`
+	UploadsPerMinute   int `key:"uploads_per_minute" default:"60" doc:"Files a user may upload per minute."`
+	RequestsPerMinute  int `key:"requests_per_minute" default:"600" doc:"Requests of a user per minute, whatever they ask."`
+	AnonymousPerMinute int `key:"anonymous_per_minute" default:"100" doc:"Requests per minute from one address without a session."`
+}
+
+// ChatFiles bounds what is uploaded.
+type ChatFiles struct {
+	MaxSize int64         `key:"max_size" default:"26214400" doc:"Most bytes of one file; at most quota."`
+	Quota   int64         `key:"quota" default:"5368709120" doc:"Most bytes of all files of one user."`
+	URLTTL  time.Duration `key:"url_ttl" default:"24h" doc:"How long the address of a file works."`
+}
+
+// ChatCompat is what is served for clients written for other backends.
+type ChatCompat struct {
+	Timezone        string         `key:"timezone" doc:"Zone of times that have none, such as Europe/Moscow; empty is the zone of the server."`
+	EmailVisibility string         `key:"email_visibility" default:"everyone" oneof:"everyone|contacts|self" doc:"Who sees e-mail addresses of people who have not chosen."`
+	Chequite        ChequiteCompat `key:"chequite"`
+	Windi           WindiCompat    `key:"windi"`
+}
+
+// ChequiteCompat is the contract of the Chequite package.
+type ChequiteCompat struct {
+	Enabled       bool   `key:"enabled" default:"true" doc:"Serve the chat API of the Chequite package."`
+	IncludeGroups bool   `key:"include_groups" default:"true" doc:"Show groups to its clients, not only chats of two."`
+	ChatsPayload  string `key:"chats_payload" default:"list" oneof:"list|item" doc:"What a change of a chat publishes to a user: all their chats, as the package expects, or the one that changed."`
+}
+
+// WindiCompat is the contract of the Windi guide.
+type WindiCompat struct {
+	Enabled        bool          `key:"enabled" default:"true" doc:"Serve the chat API of the Windi guide."`
+	TokenTTL       time.Duration `key:"token_ttl" default:"24h" doc:"How long the connection tokens it makes are valid."`
+	ProxyEndpoints bool          `key:"proxy_endpoints" default:"true" doc:"Answer the questions of a separate Centrifugo server about who may connect, subscribe and publish."`
+	ProxySecret    string        `key:"proxy_secret" secret:"yes" doc:"Text in the header X-Proxy-Secret that lets callers from anywhere ask them."`
+	ProxyAllow     []string      `key:"proxy_allow" doc:"Networks whose callers may ask without it; empty is this machine and private networks: 127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7."`
+}

@@ -1,0 +1,23 @@
+package config
+
+import "time"
+
+// Storage is where the server keeps what outlives it.
+type Storage struct {
+	Driver           string `key:"driver" default:"sqlite" oneof:"sqlite|postgres" doc:"Database: the embedded one in data_dir, or PostgreSQL."`
+	DSN              string `key:"dsn" secret:"yes" doc:"Where PostgreSQL is and how to log in: postgres://user:password@host/database, or words like host=…; with driver postgres only, which needs it."`
+	DataDir          string `key:"data_dir" default:"./kuranty-data" doc:"Folder of the embedded database, of uploaded files, generated secrets and of what is kept over a restart; made with mode 0700."`
+	MaxConnections   int    `key:"max_connections" default:"16" doc:"Most connections to PostgreSQL."`
+	UnsafeDurability bool   `key:"unsafe_durability" doc:"Start although the database does not sync what it commits; an acknowledged write may then be lost with the machine."`
+}
+
+// Events is the log of what happened, which channels, streams and webhooks are told from.
+type Events struct {
+	Retention time.Duration `key:"retention" default:"72h" doc:"Time events are kept for readers that come back."`
+	Keep      int           `key:"keep" default:"100000" doc:"Least number of events kept, however old they are."`
+}
+
+// Backup is where backups are put.
+type Backup struct {
+	Dir string `key:"dir" doc:"Folder of kuranty backup create; empty is backups in storage.data_dir."`
+}
