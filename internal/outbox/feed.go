@@ -1,0 +1,174 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/kuranty/kuranty/event"
+)
+
+const (
+	// batch bounds the events a sink gets at once.
+	batch = 500
+	// saveEvery is how often a cursor that moves is saved; after a crash events since then
+	// are announced again.
+	saveEvery = time.Second
+	// A sink that fails is tried again after a wait that doubles, within these.
+	retryFirst, retryLast = 20 * time.Millisecond, 5 * time.Second
+)
+
+func sortByPos(events []event.Event) {
+	slices.SortFunc(events, func(a, b event.Event) int { return cmp.Compare(a.Pos, b.Pos) })
+}
+
+// feed gives a sink its events until ctx ends, and then saves its cursor.
+func (l *Log) feed(ctx context.Context, r *reader) {
+	saved := l.begin(ctx, r)
+	defer func() {
+		if end := r.cursor.Load(); end != saved && saved >= 0 {
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			l.save(last, r, end)
+		}
+	}()
+	lastSave := time.Now()
+	wait := retryFirst
+	for ctx.Err() == nil {
+		events, err := l.after(ctx, r)
+		if err == nil {
+			err = l.deliver(ctx, r, events)
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			r.failures.Add(1)
+			l.o.Logger.Warn("events wait", "sink", r.sink.Name(), "after", r.cursor.Load(), "again_in", wait, "error", err)
+			sleep(ctx, wait)
+			wait = min(wait*2, retryLast)
+			continue
+		}
+		wait = retryFirst
+		if now := time.Now(); now.Sub(lastSave) >= saveEvery {
+			lastSave = now
+			if end := r.cursor.Load(); l.save(ctx, r, end) {
+				saved = end
+			}
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// begin reads the sink's cursor; a sink that has none begins at the end of the log. It
+// returns -1 if ctx ended first.
+func (l *Log) begin(ctx context.Context, r *reader) int64 {
+	for ctx.Err() == nil {
+		pos, known, err := l.store.Cursor(ctx, r.sink.Name())
+		if err == nil && !known {
+			pos, err = l.store.Head(ctx)
+		}
+		if err == nil {
+			r.cursor.Store(pos)
+			return pos
+		}
+		l.o.Logger.Warn("read cursor", "sink", r.sink.Name(), "error", err)
+		sleep(ctx, retryLast)
+	}
+	return -1
+}
+
+func (l *Log) save(ctx context.Context, r *reader, pos int64) bool {
+	if err := l.store.SaveCursor(ctx, r.sink.Name(), pos); err != nil {
+		l.o.Logger.Warn("save cursor", "sink", r.sink.Name(), "error", err)
+		return false
+	}
+	return true
+}
+
+// after waits until there are events after the sink's cursor and returns some of them,
+// from memory if they are there.
+func (l *Log) after(ctx context.Context, r *reader) ([]event.Event, error) {
+	for {
+		cursor := r.cursor.Load()
+		l.mu.Lock()
+		head, grown := l.head, l.grown
+		var events []event.Event
+		if n := len(l.window); n > 0 && cursor < head && l.window[0].Pos <= cursor+1 {
+			from := int(cursor + 1 - l.window[0].Pos)
+			events = slices.Clone(l.window[from:min(n, from+batch)])
+		}
+		l.mu.Unlock()
+		if events == nil && cursor < head {
+			var err error
+			if events, err = l.store.Events(ctx, cursor, batch); err != nil {
+				return nil, err
+			}
+			if len(events) == 0 { // pruned
+				r.cursor.Store(head)
+				continue
+			}
+		}
+		if len(events) > 0 {
+			r.since.Store(events[0].At)
+			return events, nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return nil, errStopped
+		}
+	}
+}
+
+// deliver announces events and moves the cursor past those that were, and past those
+// that the sink refuses.
+func (l *Log) deliver(ctx context.Context, r *reader, events []event.Event) error {
+	for len(events) > 0 {
+		n, err := l.contain(ctx, r, events)
+		if n > 0 {
+			r.delivered.Add(uint64(n))
+			r.cursor.Store(events[n-1].Pos)
+			events = events[n:]
+		}
+		var no *refusal
+		switch {
+		case err == nil && n == 0:
+			return errors.New("the sink announced nothing")
+		case errors.As(err, &no) && len(events) > 0:
+			if err := l.store.Refuse(ctx, r.sink.Name(), events[0], no.reason); err != nil {
+				return err
+			}
+			l.o.Logger.Error("event refused", "sink", r.sink.Name(), "event", events[0].ID, "type", events[0].Type, "error", no.reason)
+			r.refused.Add(1)
+			r.cursor.Store(events[0].Pos)
+			events = events[1:]
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// contain takes a panic of the sink for a refusal of the first event.
+func (l *Log) contain(ctx context.Context, r *reader, events []event.Event) (n int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.o.Logger.Error("panic", "where", "sink "+r.sink.Name(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			n, err = 0, Refuse(fmt.Errorf("panic: %v", p))
+		}
+	}()
+	return r.sink.Deliver(ctx, events)
+}

@@ -1,0 +1,317 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	sqlite "modernc.org/sqlite"
+	sqlitecode "modernc.org/sqlite/lib"
+)
+
+const (
+	// queueLength bounds the operations that wait for the writer; each is held by the
+	// goroutine that waits for it, which has bounded its own request.
+	queueLength = 4096
+	// groupLength bounds the operations of one commit.
+	groupLength = 512
+	// minSQLite is the oldest version whose write-ahead log is free of known corruption
+	// (guarantees.md R8).
+	minSQLite = 3_051_003
+)
+
+// sqliteDSN is the address of the file with what each connection is set to.
+func sqliteDSN(path string, pragmas ...string) string {
+	q := url.Values{"_pragma": append([]string{
+		"busy_timeout(5000)", "foreign_keys(1)", "synchronous(FULL)", "temp_store(MEMORY)",
+	}, pragmas...)}
+	return (&url.URL{Scheme: "file", Opaque: filepath.ToSlash(path), RawQuery: q.Encode()}).String()
+}
+
+// openSQLite opens the file, one connection to write and a pool to read.
+func (s *Store) openSQLite(ctx context.Context) error {
+	if err := localFileSystem(filepath.Dir(s.o.Path)); err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	single, err := sql.Open("sqlite", sqliteDSN(s.o.Path, "journal_mode(WAL)", "cache_size(-32768)", "wal_autocheckpoint(4000)"))
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	single.SetMaxOpenConns(1)
+	conn, err := single.Conn(ctx)
+	if err != nil {
+		return errors.Join(fmt.Errorf("open database %s: %w", s.o.Path, err), single.Close())
+	}
+	s.writer = &writer{store: s, db: single, conn: conn, queue: make(chan *operation, queueLength), ended: make(chan struct{})}
+	close(s.writer.ended) // until it is started
+	if err := checkSQLite(ctx, conn); err != nil {
+		return err
+	}
+	if err := conn.Close(); err != nil { // goose takes connections from the pool
+		return fmt.Errorf("open database: %w", err)
+	}
+	if err := s.migrate(ctx, single); err != nil {
+		return err
+	}
+	if s.writer.conn, err = single.Conn(ctx); err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	if s.pool, err = sql.Open("sqlite", sqliteDSN(s.o.Path, "query_only(1)", "cache_size(-8192)")); err != nil {
+		return fmt.Errorf("open database to read: %w", err)
+	}
+	s.pool.SetMaxOpenConns(8)
+	s.pool.SetMaxIdleConns(8)
+	if err := s.writer.load(ctx); err != nil {
+		return err
+	}
+	s.writer.ended = make(chan struct{})
+	go s.writer.run()
+	return nil
+}
+
+// checkSQLite refuses a version or settings with which an acknowledged commit may be lost.
+func checkSQLite(ctx context.Context, conn *sql.Conn) error {
+	var version, mode string
+	var sync int
+	err := errors.Join(
+		conn.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version),
+		conn.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&mode),
+		conn.QueryRowContext(ctx, `PRAGMA synchronous`).Scan(&sync))
+	if err != nil {
+		return fmt.Errorf("check database: %w", err)
+	}
+	var a, b, c int
+	if _, err := fmt.Sscanf(version, "%d.%d.%d", &a, &b, &c); err != nil || a*1_000_000+b*1000+c < minSQLite {
+		return fmt.Errorf("check database: SQLite %s is older than 3.51.3", version)
+	}
+	if mode != "wal" || sync != 2 {
+		return fmt.Errorf("check database: journal mode %s and synchronous %d, not wal and 2: commits would not be safe here", mode, sync)
+	}
+	return nil
+}
+
+// writer owns the one connection that writes.
+type writer struct {
+	store *Store
+	db    *sql.DB
+	conn  *sql.Conn
+	kept  statements
+	queue chan *operation
+	ended chan struct{}
+	// pos is the last position given in the log.
+	pos int64
+}
+
+// operation is a write that waits for its group's commit.
+type operation struct {
+	ctx  context.Context
+	do   func(*Tx) error
+	tx   Tx
+	err  error
+	done chan struct{}
+}
+
+// load reads where the log ends.
+func (w *writer) load(ctx context.Context) error {
+	if err := w.conn.QueryRowContext(ctx, maxPos).Scan(&w.pos); err != nil {
+		return fmt.Errorf("read end of the log: %w", err)
+	}
+	return nil
+}
+
+// do queues f and waits until its group is stored. A queue that is full is
+// [ErrUnavailable] at once.
+func (w *writer) do(ctx context.Context, f func(*Tx) error) error {
+	op := &operation{ctx: ctx, do: f, done: make(chan struct{})}
+	if w.store.closing.Err() != nil {
+		return ErrClosed
+	}
+	select {
+	case w.queue <- op:
+	default:
+		w.store.count.refused.Add(1)
+		return fmt.Errorf("%w: %d writes wait", ErrUnavailable, queueLength)
+	}
+	select {
+	case <-op.done: // soon, whatever becomes of ctx: an unknown outcome helps nobody
+		return op.err
+	case <-w.ended:
+		select {
+		case <-op.done:
+			return op.err
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+// run commits groups until the store closes and nothing waits any more.
+func (w *writer) run() {
+	defer close(w.ended)
+	group := make([]*operation, 0, groupLength)
+	for {
+		group = group[:0]
+		select {
+		case op := <-w.queue:
+			group = append(group, op)
+		case <-w.store.closing.Done():
+			select {
+			case op := <-w.queue:
+				group = append(group, op)
+			default:
+				return
+			}
+		}
+	gather:
+		for len(group) < groupLength {
+			select {
+			case op := <-w.queue:
+				group = append(group, op)
+			default:
+				break gather
+			}
+		}
+		w.commit(group)
+	}
+}
+
+// stop waits until the writer has ended and closes its connection.
+func (w *writer) stop() error {
+	<-w.ended
+	return errors.Join(ignoreDone(w.conn.Close()), w.db.Close())
+}
+
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrConnDone) {
+		return nil
+	}
+	return err
+}
+
+// commit runs the operations of a group, makes them durable together, and tells those
+// who wait.
+func (w *writer) commit(group []*operation) {
+	ctx := context.Background() // nobody may cancel half a group
+	first := w.pos
+	err := w.store.Err()
+	if err == nil {
+		_, err = w.exec(ctx, `BEGIN IMMEDIATE`)
+	}
+	if err == nil {
+		for _, op := range group {
+			if err = w.perform(ctx, op); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			start := time.Now()
+			if _, err = w.exec(ctx, `COMMIT`); err != nil {
+				w.failedCommit(err)
+			}
+			w.store.count.commitNanos.Add(int64(time.Since(start)))
+		}
+		if err != nil {
+			_, rollback := w.exec(ctx, `ROLLBACK`)
+			_ = rollback // SQLite has rolled back already after the errors that matter
+		}
+	}
+	if err != nil {
+		w.pos = first
+		err = classify(err)
+		w.store.setUnready(err)
+	} else {
+		w.store.setUnready(nil)
+		w.store.count.groups.Add(1)
+		w.store.count.writes.Add(uint64(len(group)))
+	}
+	for _, op := range group {
+		if err != nil {
+			op.err = err
+		} else if op.err == nil && len(op.tx.events) > 0 && w.store.o.Committed != nil {
+			w.store.o.Committed(op.tx.events)
+		}
+		close(op.done)
+	}
+}
+
+// perform runs one operation in a savepoint. Its own error is op's; what is returned is
+// the group's.
+func (w *writer) perform(ctx context.Context, op *operation) error {
+	if op.err = op.ctx.Err(); op.err != nil {
+		return nil
+	}
+	if _, err := w.exec(ctx, `SAVEPOINT operation`); err != nil {
+		return err
+	}
+	before := w.pos
+	op.tx = Tx{store: w.store, dialect: SQLite, q: w}
+	op.err = w.call(op)
+	if op.err == nil {
+		_, err := w.exec(ctx, `RELEASE operation`)
+		return err
+	}
+	w.pos, op.tx.events = before, nil
+	if fatal(op.err) {
+		return op.err
+	}
+	if _, err := w.exec(ctx, `ROLLBACK TO operation`); err != nil {
+		return err
+	}
+	_, err := w.exec(ctx, `RELEASE operation`)
+	return err
+}
+
+// call contains a panic to the operation that raised it.
+func (w *writer) call(op *operation) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.store.o.Logger.Error("panic", "where", "write", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = fmt.Errorf("write: panic: %v", r)
+		}
+	}()
+	return op.do(&op.tx)
+}
+
+// failedCommit looks whether what failed is a full disk, which passes, or the disk
+// itself.
+func (w *writer) failedCommit(err error) {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() & 0xff {
+		case sqlitecode.SQLITE_FULL, sqlitecode.SQLITE_BUSY, sqlitecode.SQLITE_CONSTRAINT:
+			return
+		}
+	}
+	w.store.breakDown(fmt.Errorf("commit: %w", err))
+}
+
+// exec, query and queryRow make the writer a querier. Contexts are not passed on: an
+// operation that has begun is short and is finished.
+func (w *writer) exec(_ context.Context, query string, args ...any) (sql.Result, error) {
+	stmt, err := w.kept.get(context.Background(), query, w.conn.PrepareContext)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(context.Background(), args...)
+}
+
+func (w *writer) query(_ context.Context, query string, args ...any) (*sql.Rows, error) {
+	stmt, err := w.kept.get(context.Background(), query, w.conn.PrepareContext)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(context.Background(), args...)
+}
+
+func (w *writer) queryRow(_ context.Context, query string, args ...any) row {
+	stmt, err := w.kept.get(context.Background(), query, w.conn.PrepareContext)
+	if err != nil {
+		return failedRow{err}
+	}
+	return stmt.QueryRowContext(context.Background(), args...)
+}

@@ -1,0 +1,171 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/kuranty/kuranty/event"
+)
+
+// Tx is a transaction, or in [Store.View] a connection to read with. It belongs to one
+// goroutine.
+type Tx struct {
+	store   *Store
+	dialect string
+	q       querier
+	// events were appended and wait for the commit.
+	events []event.Event
+	// xid is the number of the transaction, once an event was appended (PostgreSQL).
+	xid string
+}
+
+// querier runs statements, which are constants and kept prepared.
+type querier interface {
+	exec(ctx context.Context, query string, args ...any) (sql.Result, error)
+	query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	queryRow(ctx context.Context, query string, args ...any) row
+}
+
+// row is one row to scan.
+type row interface{ Scan(dest ...any) error }
+
+// Now is the time in milliseconds since 1970, from the store's clock.
+func (tx *Tx) Now() int64 { return tx.store.now() }
+
+// exec runs a statement and returns how many rows it changed.
+func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := tx.q.exec(ctx, query, args...)
+	if err != nil {
+		return 0, classify(err)
+	}
+	return res.RowsAffected()
+}
+
+// queryRow scans the first row of a query into dest; without one it is [sql.ErrNoRows].
+func (tx *Tx) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
+	return classify(tx.q.queryRow(ctx, query, args...).Scan(dest...))
+}
+
+// query calls scan for each row.
+func (tx *Tx) query(ctx context.Context, query string, args []any, scan func(row) error) error {
+	rows, err := tx.q.query(ctx, query, args...)
+	if err != nil {
+		return classify(err)
+	}
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+	}
+	return classify(errors.Join(rows.Err(), rows.Close()))
+}
+
+// args is a list of arguments; it reads better than []any{…} in calls.
+func args(a ...any) []any { return a }
+
+// text is the dialect's choice of a statement that the two databases need differently.
+func (tx *Tx) text(sqlite, postgres string) string {
+	if tx.dialect == Postgres {
+		return postgres
+	}
+	return sqlite
+}
+
+// noRow replaces "there is no such row" by what that means.
+func noRow(err, meaning error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return meaning
+	}
+	return err
+}
+
+// statements are prepared once and kept. All texts are constants of this package, so
+// there is a bounded number of them.
+type statements struct {
+	mu   sync.RWMutex
+	kept map[string]*sql.Stmt
+}
+
+func (s *statements) get(ctx context.Context, query string, prepare func(context.Context, string) (*sql.Stmt, error)) (*sql.Stmt, error) {
+	s.mu.RLock()
+	stmt := s.kept[query]
+	s.mu.RUnlock()
+	if stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := prepare(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("prepare statement: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if have := s.kept[query]; have != nil {
+		_ = stmt.Close() // somebody was faster
+		return have, nil
+	}
+	if s.kept == nil {
+		s.kept = make(map[string]*sql.Stmt)
+	}
+	s.kept[query] = stmt
+	return stmt, nil
+}
+
+// poolQuerier runs statements on any connection of a pool.
+type poolQuerier struct {
+	db   *sql.DB
+	kept *statements
+}
+
+func (q poolQuerier) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	stmt, err := q.kept.get(ctx, query, q.db.PrepareContext)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(ctx, args...)
+}
+
+func (q poolQuerier) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	stmt, err := q.kept.get(ctx, query, q.db.PrepareContext)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(ctx, args...)
+}
+
+func (q poolQuerier) queryRow(ctx context.Context, query string, args ...any) row {
+	stmt, err := q.kept.get(ctx, query, q.db.PrepareContext)
+	if err != nil {
+		return failedRow{err}
+	}
+	return stmt.QueryRowContext(ctx, args...)
+}
+
+// failedRow is the row of a query that could not be asked.
+type failedRow struct{ err error }
+
+func (r failedRow) Scan(...any) error { return r.err }
+
+// plainQuerier runs statements on a transaction or a pool whose driver keeps
+// statements prepared by itself.
+type plainQuerier struct {
+	db interface {
+		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+		QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	}
+}
+
+func (q plainQuerier) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return q.db.ExecContext(ctx, query, args...)
+}
+
+func (q plainQuerier) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return q.db.QueryContext(ctx, query, args...)
+}
+
+func (q plainQuerier) queryRow(ctx context.Context, query string, args ...any) row {
+	return q.db.QueryRowContext(ctx, query, args...)
+}
