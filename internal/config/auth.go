@@ -1,6 +1,12 @@
 package config
 
-import "time"
+import (
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
 
 // Auth says who the people of the chat are and how they log in.
 type Auth struct {
@@ -37,4 +43,117 @@ type External struct {
 	PictureClaim       string `key:"picture_claim" default:"picture" doc:"Claim with the address of a picture."`
 	NumericIDs         bool   `key:"numeric_ids" doc:"Take a number in user_claim as the user's id here too, so that ids in addresses and channels are those of your application."`
 	RequireExp         bool   `key:"require_exp" default:"true" doc:"Refuse tokens that never expire."`
+}
+
+// leastSecret is the least length of a key of HS256 (RFC 7518 §3.2), in bytes.
+const leastSecret = 32
+
+// domainName matches names as they stand behind the @ of an e-mail address.
+var domainName = regexp.MustCompile(`^([\pL\pN]([-\pL\pN]*[\pL\pN])?\.)+[\pL\pN][-\pL\pN]*[\pL\pN]$`)
+
+func (l *loader) checkAuth(c *Config) {
+	a := &c.Auth
+	for i, d := range a.RegistrationDomains {
+		a.RegistrationDomains[i] = strings.ToLower(d)
+		if !domainName.MatchString(d) {
+			l.wrong("auth.registration_domains", "%q must be a domain such as example.com", d)
+		}
+	}
+	switch byDomain := a.Registration == "domain"; {
+	case byDomain && len(a.RegistrationDomains) == 0:
+		l.wrong("auth.registration", "domain needs auth.registration_domains")
+	case !byDomain && len(a.RegistrationDomains) > 0:
+		l.wrong("auth.registration_domains", "needs auth.registration domain, %s does not look at them", a.Registration)
+	}
+	if a.RefreshTokenTTL < a.AccessTokenTTL {
+		l.wrong("auth.refresh_token_ttl", "must not be less than auth.access_token_ttl (%s)", showDuration(a.AccessTokenTTL))
+	}
+	if a.Secret != "" {
+		l.checkSecret(c)
+	}
+	l.checkFirstAdmin(a)
+	l.checkExternal(a)
+}
+
+// checkSecret keeps the key of our sessions apart from those that others hold, who could
+// sign sessions of anybody with it.
+func (l *loader) checkSecret(c *Config) {
+	const key = "auth.secret"
+	if len(c.Auth.Secret) < leastSecret {
+		l.wrong(key, "must be at least %d bytes", leastSecret)
+	}
+	for _, other := range []struct{ key, value string }{
+		{"auth.external.hmac_secret_key", c.Auth.External.HMACSecretKey},
+		{"client.token.hmac_secret_key", c.Client.Token.HMACSecretKey},
+		{"client.token.hmac_previous_secret_key", c.Client.Token.HMACPreviousSecretKey},
+		{"client.subscription_token.hmac_secret_key", c.Client.SubscriptionToken.HMACSecretKey},
+		{"client.subscription_token.hmac_previous_secret_key", c.Client.SubscriptionToken.HMACPreviousSecretKey},
+		{"http_api.key", c.HTTPAPI.Key},
+		{"chat.compat.windi.proxy_secret", c.Chat.Compat.Windi.ProxySecret},
+	} {
+		if c.Auth.Secret == other.value {
+			l.wrong(key, "must differ from %s", other.key)
+		}
+	}
+}
+
+func (l *loader) checkFirstAdmin(a *Auth) {
+	const prefix = "auth.first_admin."
+	f := &a.FirstAdmin
+	if *f == (FirstAdmin{}) {
+		return
+	}
+	switch {
+	case a.Mode == "external":
+		l.wrong(prefix+"username", "cannot log in with auth.mode external")
+	case f.Username == "":
+		l.wrong(prefix+"username", "is needed with the other keys of auth.first_admin")
+	case strings.ContainsFunc(f.Username, unicode.IsSpace) || strings.Contains(f.Username, "@"):
+		l.wrong(prefix+"username", "must not have spaces or @ in it")
+	}
+	if before, domain, ok := strings.Cut(f.Email, "@"); f.Email != "" && (!ok || before == "" || !domainName.MatchString(domain)) {
+		l.wrong(prefix+"email", "must be an e-mail address")
+	}
+	if n := utf8.RuneCountInString(f.Password); n < 8 || n > 256 {
+		l.wrong(prefix+"password", "must have 8 to 256 characters")
+	}
+}
+
+func (l *loader) checkExternal(a *Auth) {
+	const prefix = "auth.external."
+	e := &a.External
+	l.checkPEM(prefix+"rsa_public_key", e.RSAPublicKey)
+	l.checkPEM(prefix+"ecdsa_public_key", e.ECDSAPublicKey)
+	l.checkPEM(prefix+"eddsa_public_key", e.EdDSAPublicKey)
+	l.checkKeySet(prefix+"jwks_public_endpoint", e.JWKSPublicEndpoint)
+	for _, c := range []struct{ name, claim string }{
+		{"user_claim", e.UserClaim},
+		{"name_claim", e.NameClaim},
+		{"email_claim", e.EmailClaim},
+		{"picture_claim", e.PictureClaim},
+	} {
+		if !claimName.MatchString(c.claim) {
+			l.wrong(prefix+c.name, "must consist of letters and underscores")
+		}
+	}
+	keys := []struct{ name, value string }{
+		{"hmac_secret_key", e.HMACSecretKey},
+		{"rsa_public_key", e.RSAPublicKey},
+		{"ecdsa_public_key", e.ECDSAPublicKey},
+		{"eddsa_public_key", e.EdDSAPublicKey},
+		{"jwks_public_endpoint", e.JWKSPublicEndpoint},
+	}
+	given := 0
+	for _, k := range keys {
+		if k.value == "" {
+			continue
+		}
+		given++
+		if a.Mode == "builtin" {
+			l.wrong(prefix+k.name, "needs auth.mode external or both, builtin takes no tokens of others")
+		}
+	}
+	if a.Mode != "builtin" && given == 0 {
+		l.wrong("auth.mode", "%s needs a key in auth.external", a.Mode)
+	}
 }

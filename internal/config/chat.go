@@ -1,6 +1,11 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"regexp"
+	"time"
+	_ "time/tzdata" // zones are the same wherever the server runs, also where the system has none
+)
 
 // Chat is the chat backend.
 type Chat struct {
@@ -70,4 +75,70 @@ type WindiCompat struct {
 	ProxyEndpoints bool          `key:"proxy_endpoints" default:"true" doc:"Answer the questions of a separate Centrifugo server about who may connect, subscribe and publish."`
 	ProxySecret    string        `key:"proxy_secret" secret:"yes" doc:"Text in the header X-Proxy-Secret that lets callers from anywhere ask them."`
 	ProxyAllow     []string      `key:"proxy_allow" doc:"Networks whose callers may ask without it; empty is this machine and private networks: 127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7."`
+}
+
+const (
+	mostText    = 16_000
+	mostMembers = 100_000
+	// mostDays keeps days, as a duration, far from overflow.
+	mostDays = 36_500
+)
+
+var customEvent = regexp.MustCompile(`^custom\.([-a-zA-Z0-9_.]+\*?|\*)$`)
+
+func (l *loader) checkChat(c *Config) {
+	chat := &c.Chat
+	l.checkRange("chat.text_limit", chat.TextLimit, 1, mostText)
+	l.checkRange("chat.members_limit", chat.MembersLimit, 2, mostMembers)
+	l.checkRange("chat.retention_days", chat.RetentionDays, 0, mostDays)
+	for _, e := range chat.CustomEvents {
+		if !customEvent.MatchString(e) {
+			l.wrong("chat.custom_events", "%q must begin with custom. as in custom.poll, and may end with *", e)
+		}
+	}
+	l.checkChatHistory(c)
+	l.checkFiles(&chat.Files)
+	l.checkCompat(&chat.Compat)
+}
+
+func (l *loader) checkRange(key string, n, least, most int) {
+	if n < least || n > most {
+		l.wrong(key, "must be %d to %d", least, most)
+	}
+}
+
+// checkChatHistory holds the past of chats within the event log, from which it is read.
+func (l *loader) checkChatHistory(c *Config) {
+	const key = "chat.history_ttl"
+	switch ttl := &c.Chat.HistoryTTL; {
+	case *ttl%time.Second != 0:
+		l.wrong(key, "must be whole seconds")
+	case *ttl <= c.Events.Retention:
+	case l.origins[key] == fromDefault:
+		*ttl = c.Events.Retention
+	default:
+		l.wrong(key, "must not exceed events.retention (%s)", showDuration(c.Events.Retention))
+	}
+}
+
+func (l *loader) checkFiles(f *ChatFiles) {
+	const key = "chat.files.max_size"
+	switch {
+	case f.MaxSize <= f.Quota:
+	case l.origins[key] == fromDefault:
+		f.MaxSize = f.Quota
+	default:
+		l.wrong(key, "must not exceed chat.files.quota (%d)", f.Quota)
+	}
+}
+
+func (l *loader) checkCompat(o *ChatCompat) {
+	if _, err := time.LoadLocation(o.Timezone); err != nil || o.Timezone == "Local" {
+		l.wrong("chat.compat.timezone", "must be the name of a zone such as Europe/Moscow")
+	}
+	for _, n := range o.Windi.ProxyAllow {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			l.wrong("chat.compat.windi.proxy_allow", "%q must be a network such as 10.0.0.0/8 or fc00::/7", n)
+		}
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path"
 	"regexp"
@@ -17,12 +16,6 @@ var (
 	namespaceName = regexp.MustCompile(`^[-a-zA-Z0-9_.]{2,}$`)
 	claimName     = regexp.MustCompile(`^[a-zA-Z_]+$`)
 )
-
-// Loopback tells whether only this machine can reach the listener.
-func (h *HTTPServer) Loopback() bool {
-	ip := net.ParseIP(h.Address)
-	return h.Address == "localhost" || ip != nil && ip.IsLoopback()
-}
 
 // ReadPEM returns the PEM text that value is, encodes in base64, or names as a file.
 func ReadPEM(value string) ([]byte, error) {
@@ -61,6 +54,9 @@ func (l *loader) check() {
 		l.wrong("client.subscription_token.enabled", "needs a key in client.subscription_token")
 	}
 	l.checkChannels(c)
+	l.checkStorage(c)
+	l.checkAuth(c)
+	l.checkChat(c)
 	if n := c.WebSocket.CompressionLevel; n > 9 {
 		l.wrong("websocket.compression_level", "must be 1 to 9")
 	}
@@ -75,53 +71,6 @@ func (l *loader) check() {
 
 func (t *Token) hasKey() bool {
 	return t.HMACSecretKey != "" || t.RSAPublicKey != "" || t.ECDSAPublicKey != "" || t.EdDSAPublicKey != "" || t.JWKSPublicEndpoint != ""
-}
-
-func (l *loader) checkListener(c *Config) {
-	h := &c.HTTPServer
-	if net.ParseIP(h.Address) == nil && strings.ContainsAny(h.Address, ":/ ") {
-		l.wrong("http_server.address", "must be an address without scheme and port")
-	}
-	if h.Port > 65535 {
-		l.wrong("http_server.port", "must be 0 to 65535")
-	}
-	if h.TLS.Enabled && (h.TLS.CertPEM == "" || h.TLS.KeyPEM == "") {
-		l.wrong("http_server.tls.enabled", "needs http_server.tls.cert_pem and http_server.tls.key_pem")
-	}
-	l.checkPEM("http_server.tls.cert_pem", h.TLS.CertPEM)
-	l.checkPEM("http_server.tls.key_pem", h.TLS.KeyPEM)
-
-	prefixes := []struct{ key, path string }{
-		{"http_api.handler_prefix", c.HTTPAPI.HandlerPrefix},
-		{"websocket.handler_prefix", c.WebSocket.HandlerPrefix},
-	}
-	for i, p := range prefixes {
-		if !strings.HasPrefix(p.path, "/") || strings.ContainsAny(p.path, " ?#{}") || len(p.path) > 1 && strings.HasSuffix(p.path, "/") || p.path == "/" {
-			l.wrong(p.key, "must be a path such as /live, not / and without a slash at the end")
-		}
-		for _, taken := range []string{"/health", "/livez", "/readyz", "/metrics", prefixes[1-i].path} {
-			if p.path == taken {
-				l.wrong(p.key, "%s is another handler's path", taken)
-				break
-			}
-		}
-	}
-
-	if h.Loopback() {
-		return
-	}
-	for _, s := range []struct {
-		key string
-		on  bool
-	}{
-		{"client.insecure", c.Client.Insecure},
-		{"client.insecure_skip_token_signature_verify", c.Client.InsecureSkipTokenSignatureVerify},
-		{"http_api.insecure", c.HTTPAPI.Insecure},
-	} {
-		if s.on {
-			l.wrong(s.key, "lets anyone in, so http_server.address must be a loopback address such as 127.0.0.1, not %s", h.Address)
-		}
-	}
 }
 
 func (l *loader) checkClient(c *Client) {
@@ -149,9 +98,7 @@ func (l *loader) checkToken(prefix string, t *Token) {
 	if t.HMACPreviousSecretKey != "" && t.HMACSecretKey == "" {
 		l.wrong(prefix+"hmac_previous_secret_key", "needs %shmac_secret_key, the key that follows it", prefix)
 	}
-	if u := t.JWKSPublicEndpoint; u != "" && !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://") {
-		l.wrong(prefix+"jwks_public_endpoint", "must be an http:// or https:// address")
-	}
+	l.checkKeySet(prefix+"jwks_public_endpoint", t.JWKSPublicEndpoint)
 	if t.UserIDClaim != "" && !claimName.MatchString(t.UserIDClaim) {
 		l.wrong(prefix+"user_id_claim", "must consist of letters and underscores")
 	}
@@ -163,6 +110,12 @@ func (l *loader) checkToken(prefix string, t *Token) {
 			l.wrong(prefix+c.name+"_regex", "excludes %s%s", prefix, c.name)
 		}
 		l.checkPattern(prefix+c.name+"_regex", c.pattern)
+	}
+}
+
+func (l *loader) checkKeySet(key, address string) {
+	if address != "" && !strings.HasPrefix(address, "http://") && !strings.HasPrefix(address, "https://") {
+		l.wrong(key, "must be an http:// or https:// address")
 	}
 }
 

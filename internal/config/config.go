@@ -42,23 +42,6 @@ type Node struct {
 	Name string `key:"name" doc:"Name shown in node lists; empty is the host name."`
 }
 
-// HTTPServer is where the server listens.
-type HTTPServer struct {
-	Address string `key:"address" default:"127.0.0.1" doc:"Address to listen on; 0.0.0.0 is every IPv4 address of the machine."`
-	Port    int    `key:"port" default:"8000" zero:"keep" doc:"Port to listen on, 0 to 65535; 0 takes any free one."`
-	TLS     TLS    `key:"tls"`
-
-	PublicURL      string   `key:"public_url" doc:"Address at which clients reach the server, such as https://chat.example.com: http or https, without a path; links to files begin with it. Empty is the address of each request."`
-	ExtraAddresses []string `key:"extra_addresses" doc:"More host:port pairs to listen on, such as :8001; they serve the same as http_server.port, with the same certificate."`
-}
-
-// TLS is the certificate of the listener.
-type TLS struct {
-	Enabled bool   `key:"enabled" doc:"Serve TLS instead of plain TCP."`
-	CertPEM string `key:"cert_pem" pem:"yes" doc:"Certificate chain: PEM text, base64 of it, or the path of a file."`
-	KeyPEM  string `key:"key_pem" pem:"yes" secret:"yes" doc:"Private key: PEM text, base64 of it, or the path of a file."`
-}
-
 // Log says what is logged and how.
 type Log struct {
 	Level  string `key:"level" default:"info" oneof:"trace|debug|info|warn|error|fatal|none" doc:"Least severe level that is logged."`

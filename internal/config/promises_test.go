@@ -65,7 +65,8 @@ func TestS13_NoDefaultSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := res.Config
-	if c.HTTPAPI.Key != "" || c.Client.Token != (config.Token{}) || c.Client.SubscriptionToken != (config.SubscriptionToken{}) {
+	if c.HTTPAPI.Key != "" || c.Auth.Secret != "" || c.Auth.FirstAdmin != (config.FirstAdmin{}) || c.Auth.External.HMACSecretKey != "" ||
+		c.Chat.Compat.Windi.ProxySecret != "" || c.Client.Token != (config.Token{}) || c.Client.SubscriptionToken != (config.SubscriptionToken{}) {
 		t.Errorf("defaults hold secrets: %+v", c)
 	}
 	var secrets []string
@@ -164,7 +165,10 @@ func TestShowCanBeLoaded(t *testing.T) {
 		} {
 			*s = "***"
 		}
-		text := strings.Replace(b.String(), `key_pem: "***"`, "key_pem: testdata/key.pem", 1)
+		want.Storage.DSN, want.Auth.External.HMACSecretKey, want.Chat.Compat.Windi.ProxySecret = "***", "***", "***"
+		// What is judged by its value is given back.
+		text := strings.NewReplacer(`key_pem: "***"`, "key_pem: testdata/key.pem",
+			`  secret: "***"`, "  secret: "+want.Auth.Secret, `  password: "***"`, "  password: "+want.Auth.FirstAdmin.Password).Replace(b.String())
 		if diff := cmp.Diff(&want, load(t, "c.yaml", text).Config); diff != "" {
 			t.Errorf("what Show wrote means something else:\n%s", diff)
 		}
@@ -207,6 +211,7 @@ func TestDocsAreCurrent(t *testing.T) {
 }
 
 func FuzzLoad(f *testing.F) {
+	f.Add(uint8(0), "auth: {mode: both, registration_domains: [A.b]}\nhttp_server: {public_url: 'http://a', extra_addresses: [':1']}\nchat: {compat: {timezone: Asia/Tomsk}}\nevents: {retention: 1s}\n")
 	f.Add(uint8(0), "client:\n  ping_interval: 25\nchannel: {namespaces: [{name: chat, presence: x}]}\n")
 	f.Add(uint8(1), `{"api_key":"k","namespaces":[{"name":"chat","publish":true}],"anonymous":true,"port":"tcp://1"}`)
 	f.Add(uint8(2), "log.level = 'warn'\n[[channel.namespaces]]\nname = 'one'\nhistory_size = 0x5\n[client.token]\n")
@@ -225,7 +230,8 @@ func FuzzLoad(f *testing.F) {
 		if err := res.Show(&b, true); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := config.Load(config.Source{File: "c.yaml", Text: []byte(b.String())}); err != nil && !strings.Contains(err.Error(), "PEM") {
+		shown := strings.NewReplacer(`  secret: "***"`, "  secret: "+res.Config.Auth.Secret, `  password: "***"`, "  password: long enough").Replace(b.String())
+		if _, err := config.Load(config.Source{File: "c.yaml", Text: []byte(shown)}); err != nil && !strings.Contains(err.Error(), "PEM") {
 			t.Fatalf("what Show wrote does not load: %v\n%s", err, b.String())
 		}
 	})
