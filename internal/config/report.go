@@ -137,6 +137,8 @@ over the file. ` + "`kuranty config show --origin`" + ` tells what is in force a
 - Keys that Centrifugo has too have the name they have in its version 6, and ` + "`CENTRIFUGO_…`" + ` variables are taken. Flat files
   of versions 3 to 5 are translated, with a line in the log for each key. What this version does not support is
   refused, unless it would change nothing.
+- What only Kuranty has (` + "`storage`, `auth`, `chat`, `events`, `backup`" + `) stands beside the keys of either generation in
+  the same file.
 - ` + "`health`" + ` and ` + "`prometheus`" + ` are on unless switched off; Centrifugo has them off unless switched on.
 - The listener is 127.0.0.1 unless ` + "`http_server.address`" + ` says otherwise; Centrifugo listens on all addresses.
 - Options called insecure are refused unless the listener is a loopback address.
@@ -219,9 +221,9 @@ channel:
   # Options of channels without a namespace, such as news.
   without_namespace:
     allow_subscribe_for_client: true
-  # Options of channels such as chat:42.
+  # Options of channels such as room:42.
   namespaces:
-    - name: chat
+    - name: room
       presence: true
       join_leave: true
       history_size: 100
@@ -231,6 +233,12 @@ channel:
       allow_publish_for_subscriber: true
       allow_presence_for_subscriber: true
       allow_history_for_subscriber: true
+
+# Accounts, chats, messages and files, whose channels are chat:42 and the like.
+chat:
+  enabled: true
+auth:
+  registration: open # or invite, domain, closed
 `
 
 // Generate writes a commented file to start from, with fresh random secrets. The error
