@@ -67,6 +67,7 @@ CREATE TABLE messages (
     metadata     TEXT NOT NULL DEFAULT '',
     attachments  TEXT NOT NULL DEFAULT '',
     mentions     TEXT NOT NULL DEFAULT '',
+    silent       BOOLEAN NOT NULL DEFAULT FALSE,
     pinned_at    BIGINT NOT NULL DEFAULT 0,
     created_at   BIGINT NOT NULL,
     edited_at    BIGINT NOT NULL DEFAULT 0,
