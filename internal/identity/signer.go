@@ -14,6 +14,9 @@ import (
 // DefaultTTL is how long a token is valid that states no other time.
 const DefaultTTL = 7 * 24 * time.Hour
 
+// defaultAudience is whom tokens are for when nothing else is configured.
+const defaultAudience = "kuranty"
+
 // SignerOptions say how tokens are made.
 type SignerOptions struct {
 	// HMACSecret signs them, with HS256. It must not be empty.
@@ -34,7 +37,7 @@ func NewSigner(o SignerOptions) (*Signer, error) {
 		return nil, errors.New("make tokens: there is no HMAC secret (client.token.hmac_secret_key)")
 	}
 	if o.Audience == "" {
-		o.Audience = "kuranty"
+		o.Audience = defaultAudience
 	}
 	if o.UserIDClaim == "" {
 		o.UserIDClaim = "sub"
@@ -91,13 +94,17 @@ type member struct {
 }
 
 func (s *Signer) sign(ttl time.Duration, claims ...member) (string, error) {
+	return s.signAt(time.Now(), ttl, claims...)
+}
+
+func (s *Signer) signAt(at time.Time, ttl time.Duration, claims ...member) (string, error) {
 	if ttl == 0 {
 		ttl = DefaultTTL
 	}
 	if ttl < time.Second || ttl > maxValidity {
 		return "", fmt.Errorf("make token: valid for %v, must be from 1s to %v: every token expires", ttl, maxValidity)
 	}
-	now := time.Now().Unix()
+	now := at.Unix()
 	claims = append(claims, member{"iat", now}, member{"exp", now + int64(ttl/time.Second)}, member{"aud", s.o.Audience})
 	if s.o.Issuer != "" {
 		claims = append(claims, member{"iss", s.o.Issuer})

@@ -235,13 +235,18 @@ func (v *Verifier) verify(ctx context.Context, raw string, c *claims) (user stri
 	if user, err = c.decode(t.payload, v.o.UserIDClaim); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	return user, v.checkParties(c)
+}
+
+// checkParties checks whom a verified token is for and of.
+func (v *Verifier) checkParties(c *claims) error {
 	if v.o.Audience != "" && !c.Aud.has(v.o.Audience) || v.aud != nil && firstMatch(v.aud, c.Aud) == nil {
-		return "", fmt.Errorf("%w: audience", ErrInvalid)
+		return fmt.Errorf("%w: audience", ErrInvalid)
 	}
 	if v.o.Issuer != "" && c.Iss != v.o.Issuer || v.issuer != nil && !v.issuer.MatchString(c.Iss) {
-		return "", fmt.Errorf("%w: issuer", ErrInvalid)
+		return fmt.Errorf("%w: issuer", ErrInvalid)
 	}
-	return user, nil
+	return nil
 }
 
 // current checks the times of a verified token.
