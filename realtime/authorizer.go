@@ -34,6 +34,14 @@ type Authorizer interface {
 // RPC answers a client's call, with the errors of [Authorizer]. It may block.
 type RPC func(ctx context.Context, c Client, method string, data []byte) ([]byte, error)
 
+// Watcher is told of connections. Its methods must not block; for a connection that
+// is closed while it is being opened they may come in either order.
+type Watcher interface {
+	// Connected tells that c has been let in, Disconnected that it is gone.
+	Connected(c Client)
+	Disconnected(c Client)
+}
+
 // Client is a connection as handlers see it.
 type Client struct {
 	// ID is unique over all nodes and times.

@@ -37,7 +37,16 @@ type ChannelOptions struct {
 	// Source, if not nil, is where the channel's past is read from instead of the
 	// broker; publications then bring their own position.
 	Source Source
+	// Intake, if not nil, takes what clients publish, instead of the broker: what
+	// becomes of it is published by somebody else.
+	Intake Intake
+	// DefaultHistory is how many publications a client's history request without a limit
+	// gets; zero is none, only the position.
+	DefaultHistory int
 }
+
+// Intake takes what a client publishes, with the errors of [Authorizer]. It may block.
+type Intake func(ctx context.Context, c Client, channel string, data []byte) error
 
 // History tells whether the channel has a past.
 func (o *ChannelOptions) History() bool {

@@ -96,6 +96,14 @@ func (s *Session) publish(id uint32, req *protocol.PublishRequest) *protocol.Clo
 		return s.refuse(id, "publish", err)
 	}
 	data := append(make(protocol.Raw, 0, len(req.Data)), req.Data...)
+	if o.Intake != nil {
+		s.Flush() // the answers before this one need not wait for it
+		if err := o.Intake(n.ctx, s.client(), req.Channel, data); err != nil {
+			return s.refuse(id, "publish", err)
+		}
+		s.reply(&protocol.Reply{ID: id, Publish: &protocol.PublishResult{}})
+		return nil
+	}
 	_, err = n.publish(n.ctx, req.Channel, &o, data, PublishOptions{
 		Info: s.infoIn(sub),
 		JSON: s.framing.Format() == protocol.JSON,
@@ -163,6 +171,9 @@ func (s *Session) history(id uint32, req *protocol.HistoryRequest) *protocol.Clo
 		return s.refuse(id, "history", protocol.ErrBadRequest)
 	}
 	limit := int(req.Limit)
+	if o, err := n.o.Channels.ChannelOptions(req.Channel); limit == 0 && err == nil {
+		limit = o.DefaultHistory
+	}
 	if limit < 0 || limit > n.o.HistoryLimit {
 		limit = n.o.HistoryLimit
 	}

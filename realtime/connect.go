@@ -20,7 +20,7 @@ func (s *Session) connect(id uint32, req *protocol.ConnectRequest) *protocol.Clo
 	if expired {
 		return s.refuseConnect(id, protocol.ErrExpired)
 	}
-	if len(cred.Subs) > n.o.ChannelLimit {
+	if len(cred.Subs) > n.o.ServerChannelLimit {
 		return protocol.CloseChannelLimit
 	}
 	s.user, s.serverSubs = cred.User, cred.TokenSubs
@@ -60,6 +60,7 @@ func (s *Session) connect(id uint32, req *protocol.ConnectRequest) *protocol.Clo
 		return why
 	}
 	n.count.connects.Add(1)
+	s.watch()
 	for _, sub := range subs {
 		s.announce(sub)
 	}

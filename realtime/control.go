@@ -9,7 +9,13 @@ import (
 
 // Target selects connections of this node: those of User ("" is the anonymous user),
 // narrowed to one connection by Client or Session if they are set.
-type Target struct{ User, Client, Session string }
+type Target struct {
+	User, Client, Session string
+	// Meta, if not nil, tells by its meta whether a connection is meant.
+	Meta func(meta []byte) bool
+	// With, if not empty, means only connections that the server subscribed to that channel.
+	With string
+}
 
 // SubscribeOptions are the options of [Node.Subscribe].
 type SubscribeOptions struct {
@@ -75,8 +81,8 @@ func (s *Session) subscribeByServer(channel string, g *Grant, w wanted) *protoco
 	if !connected {
 		return nil
 	}
-	sub, err := s.reserve(channel)
-	switch err {
+	sub := &subscription{session: s, channel: channel, server: true}
+	switch s.reserve(sub) {
 	case nil:
 	case protocol.ErrLimitExceeded:
 		return protocol.CloseChannelLimit
@@ -84,7 +90,6 @@ func (s *Session) subscribeByServer(channel string, g *Grant, w wanted) *protoco
 		return nil
 	}
 	sub.configure(g)
-	sub.server = true
 	result, err := s.establish(sub, g, w)
 	if err != nil {
 		s.abandon(sub)
@@ -171,6 +176,17 @@ func (n *Node) Refresh(_ context.Context, t Target, o RefreshOptions) error {
 		s.Flush()
 	}
 	return nil
+}
+
+// Subscribers returns how many connections of this node are subscribed to channel.
+func (n *Node) Subscribers(channel string) int {
+	sh := n.hub.shard(channel)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if ch := sh.channels[channel]; ch != nil {
+		return ch.count()
+	}
+	return 0
 }
 
 // Channels returns the channels with subscribers, with their number, of which match

@@ -81,6 +81,7 @@ func (o Options) withDefaults() Options {
 	o.FirstMessageBytes = min(cmp.Or(o.FirstMessageBytes, 16<<10), o.MessageBytes)
 	o.CommandLimit = cmp.Or(o.CommandLimit, 64)
 	o.ChannelLimit = cmp.Or(o.ChannelLimit, 128)
+	o.ServerChannelLimit = cmp.Or(o.ServerChannelLimit, o.ChannelLimit)
 	o.ChannelMaxLength = cmp.Or(o.ChannelMaxLength, 255)
 	o.HistoryLimit = cmp.Or(o.HistoryLimit, 300)
 	o.RecoveryLimit = cmp.Or(o.RecoveryLimit, 300)

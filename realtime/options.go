@@ -14,6 +14,8 @@ type Options struct {
 	Authorizer    Authorizer
 	// RPC answers client calls; nil answers them all with [protocol.ErrNotAvailable].
 	RPC RPC
+	// Watcher, if not nil, is told of connections.
+	Watcher Watcher
 	// Broker and Presence default to memory.
 	Broker   Broker
 	Presence PresenceStore
@@ -44,8 +46,9 @@ type Options struct {
 	// CommandLimit bounds the commands of one message (64); subscribe commands do not
 	// count, ChannelLimit bounds those.
 	CommandLimit int
-	// ChannelLimit bounds the subscriptions of one connection (128).
-	ChannelLimit int
+	// ChannelLimit bounds the subscriptions of one connection (128), those apart that the
+	// server made, which ServerChannelLimit bounds (as many).
+	ChannelLimit, ServerChannelLimit int
 	// ChannelMaxLength bounds a channel's name, in bytes (255).
 	ChannelMaxLength int
 	// HistoryLimit and RecoveryLimit bound the publications of one history reply and

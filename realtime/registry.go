@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -112,15 +113,29 @@ func (r *registry) of(t Target) []*Session {
 		return nil
 	}
 	sh := r.shardOf(t.User)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
 	var found []*Session
+	sh.mu.Lock()
 	for _, s := range sh.users[t.User] {
 		if (t.Client == "" || s.id == t.Client) && (t.Session == "" || s.id == t.Session) {
 			found = append(found, s)
 		}
 	}
-	return found
+	sh.mu.Unlock()
+	if t.Meta == nil && t.With == "" {
+		return found
+	}
+	return slices.DeleteFunc(found, func(s *Session) bool { return !s.meant(&t) })
+}
+
+// meant tells whether the session is one that t narrows to.
+func (s *Session) meant(t *Target) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.Meta != nil && !t.Meta(s.meta) {
+		return false
+	}
+	sub := s.subs.get(t.With)
+	return t.With == "" || sub != nil && sub.server
 }
 
 // all returns every session, connected or not.

@@ -44,6 +44,7 @@ type Session struct {
 	meta     []byte
 	state    uint8
 	released bool
+	watched  bool // the watcher was told of it
 	times    times
 }
 
@@ -227,6 +228,20 @@ func (s *Session) end(ctx context.Context, sub *subscription, push *protocol.Uns
 	}
 }
 
+// watch tells the watcher that the session is connected.
+func (s *Session) watch() {
+	if s.node.o.Watcher == nil {
+		return
+	}
+	s.mu.Lock()
+	s.watched = !s.released
+	told := s.watched
+	s.mu.Unlock()
+	if told {
+		s.node.o.Watcher.Connected(s.client())
+	}
+}
+
 // withdraw removes a subscription that is not live any more from the hub and from
 // presence, and says so to the others.
 func (s *Session) withdraw(ctx context.Context, sub *subscription) {
@@ -275,7 +290,11 @@ func (s *Session) release() {
 		}
 	}
 	s.subs = subscriptions{}
+	watched := s.watched
 	s.mu.Unlock()
+	if watched {
+		s.node.o.Watcher.Disconnected(s.client())
+	}
 	s.node.wheel.set(s, 0)
 	s.node.registry.remove(s)
 	for _, sub := range live {

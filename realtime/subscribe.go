@@ -18,8 +18,8 @@ func (s *Session) subscribe(id uint32, req *protocol.SubscribeRequest) *protocol
 	case len(req.Channel) > n.o.ChannelMaxLength:
 		return s.refuse(id, "subscribe", protocol.ErrBadRequest)
 	}
-	sub, err := s.reserve(req.Channel)
-	if err != nil {
+	sub := &subscription{session: s, channel: req.Channel}
+	if err := s.reserve(sub); err != nil {
 		return s.refuse(id, "subscribe", err)
 	}
 	grant, err := n.o.Authorizer.Subscribe(n.ctx, s.client(), req)
@@ -58,28 +58,31 @@ func (s *Session) refuseSubscribe(id uint32, err error) *protocol.Close {
 	return protocol.CloseInternal
 }
 
-// reserve takes the channel, so that nobody else of this session can.
-func (s *Session) reserve(channel string) (*subscription, error) {
+// reserve takes the channel of sub, so that nobody else of this session can.
+func (s *Session) reserve(sub *subscription) error {
 	for {
 		s.mu.Lock()
-		have := s.subs.get(channel)
+		have := s.subs.get(sub.channel)
 		if have == nil {
 			break
 		}
 		gone := have.gone
 		s.mu.Unlock()
 		if gone == nil {
-			return nil, protocol.ErrAlreadySubscribed
+			return protocol.ErrAlreadySubscribed
 		}
 		<-gone
 	}
 	defer s.mu.Unlock()
-	if len(s.subs.list) >= s.node.o.ChannelLimit {
-		return nil, protocol.ErrLimitExceeded
+	limit := s.node.o.ChannelLimit
+	if sub.server {
+		limit = s.node.o.ServerChannelLimit
 	}
-	sub := &subscription{session: s, channel: channel}
+	if s.subs.made(sub.server) >= limit {
+		return protocol.ErrLimitExceeded
+	}
 	s.subs.add(sub)
-	return sub, nil
+	return nil
 }
 
 func (s *Session) newSubscription(channel string, g *Grant) *subscription {

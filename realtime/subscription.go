@@ -171,8 +171,17 @@ func (sub *subscription) lost(why *protocol.Close) {
 // subscriptions are a session's, by channel: a list, with an index only when it is
 // long. Guarded by the session's lock.
 type subscriptions struct {
-	list  []*subscription
-	index map[string]*subscription
+	list   []*subscription
+	index  map[string]*subscription
+	server int // how many of them the server made
+}
+
+// made is how many subscriptions the server made, or the client.
+func (l *subscriptions) made(server bool) int {
+	if server {
+		return l.server
+	}
+	return len(l.list) - l.server
 }
 
 const indexedSubscriptions = 8
@@ -191,6 +200,9 @@ func (l *subscriptions) get(channel string) *subscription {
 
 func (l *subscriptions) add(sub *subscription) {
 	l.list = append(l.list, sub)
+	if sub.server {
+		l.server++
+	}
 	if l.index != nil {
 		l.index[sub.channel] = sub
 		return
@@ -211,6 +223,9 @@ func (l *subscriptions) remove(sub *subscription) {
 			l.list[last] = nil
 			l.list = l.list[:last]
 			delete(l.index, sub.channel)
+			if sub.server {
+				l.server--
+			}
 			return
 		}
 	}

@@ -20,6 +20,8 @@ type Store interface {
 // is not there is [ErrNotFound].
 type Tx interface {
 	postTx
+	noticeTx
+	presenceTx
 	eventTx
 }
 
@@ -51,6 +53,8 @@ type Options struct {
 	ExternalAttachments bool
 	// DirectoryContacts restricts the search for people to contacts and common groups.
 	DirectoryContacts bool
+	// Live is told of changes that are not events; nil is nobody.
+	Live Live
 	// Limits bound how often one person does something; zero values mean defaults.
 	Limits Limits
 }
@@ -78,6 +82,9 @@ type Service struct {
 func New(o Options) *Service {
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Live == nil {
+		o.Live = nobody{}
 	}
 	setDefault(&o.TextLimit, 4000)
 	setDefault(&o.MembersLimit, 1000)
