@@ -1,0 +1,41 @@
+package files
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"strings"
+)
+
+// AvatarURL returns the addresses of an avatar and of the small one, without a host. They
+// need no token and do not end before the avatar is deleted (chat-api.md §C.8).
+// For a file that is no avatar they are "".
+func (s *Service) AvatarURL(f File) (large, small string) {
+	if f.Kind != KindAvatar {
+		return "", ""
+	}
+	return path.Join(s.o.AvatarPath, path.Base(f.StorageKey)), path.Join(s.o.AvatarPath, path.Base(f.ThumbKey))
+}
+
+// OpenAvatar opens what an address of [Service.AvatarURL] ends in. It asks no database.
+// The error is [ErrNotFound] for a name that is not there.
+func (s *Service) OpenAvatar(name string) (io.ReadSeekCloser, File, error) {
+	stem, ok := strings.CutSuffix(name, ".jpg")
+	hash := strings.TrimSuffix(stem, "_128")
+	if !ok || len(hash) != 40 || strings.Trim(hash, "0123456789abcdef") != "" {
+		return nil, File{}, ErrNotFound
+	}
+	r, err := s.disk.open(avatarDir + "/" + name)
+	if err != nil {
+		return nil, File{}, err
+	}
+	info, err := r.Stat()
+	if err != nil {
+		r.Close()
+		return nil, File{}, fmt.Errorf("open avatar: %w", err)
+	}
+	return r, File{
+		Kind: KindAvatar, Name: "avatar.jpg", MIME: "image/jpeg", Size: info.Size(),
+		SHA256: stem, CreatedAt: info.ModTime().UnixMilli(),
+	}, nil
+}
