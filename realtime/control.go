@@ -135,6 +135,22 @@ func (n *Node) Unsubscribe(ctx context.Context, t Target, channel string, why pr
 	return nil
 }
 
+// EndChannel ends every subscription of this node to channel.
+func (n *Node) EndChannel(ctx context.Context, channel string, why protocol.UnsubscribePush) {
+	sh := n.hub.shard(channel)
+	sh.mu.Lock()
+	var subs []*subscription
+	if ch := sh.channels[channel]; ch != nil {
+		for _, g := range ch.groups {
+			subs = append(subs, g.subs...)
+		}
+	}
+	sh.mu.Unlock()
+	for _, sub := range subs {
+		sub.session.end(ctx, sub, &why)
+	}
+}
+
 // Disconnect closes the target's connections, except those whose ids are in keep.
 func (n *Node) Disconnect(_ context.Context, t Target, why *protocol.Close, keep []string) error {
 	n.disconnect(t, why, keep)
@@ -177,6 +193,9 @@ func (n *Node) Refresh(_ context.Context, t Target, o RefreshOptions) error {
 	}
 	return nil
 }
+
+// Has tells whether the target has a connection here.
+func (n *Node) Has(t Target) bool { return len(n.registry.of(t)) > 0 }
 
 // Subscribers returns how many connections of this node are subscribed to channel.
 func (n *Node) Subscribers(channel string) int {

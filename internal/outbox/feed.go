@@ -28,9 +28,9 @@ func sortByPos(events []event.Event) {
 
 // feed gives a sink its events until ctx ends, and then saves its cursor.
 func (l *Log) feed(ctx context.Context, r *reader) {
-	saved := l.begin(ctx, r)
+	saved := r.cursor.Load()
 	defer func() {
-		if end := r.cursor.Load(); end != saved && saved >= 0 {
+		if end := r.cursor.Load(); end != saved {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()
 			l.save(last, r, end)
@@ -39,6 +39,7 @@ func (l *Log) feed(ctx context.Context, r *reader) {
 	lastSave := time.Now()
 	wait := retryFirst
 	for ctx.Err() == nil {
+		before := r.cursor.Load()
 		events, err := l.after(ctx, r)
 		if err == nil {
 			err = l.deliver(ctx, r, events)
@@ -48,6 +49,9 @@ func (l *Log) feed(ctx context.Context, r *reader) {
 				return
 			}
 			r.failures.Add(1)
+			if r.cursor.Load() != before {
+				wait = retryFirst
+			}
 			l.o.Logger.Warn("events wait", "sink", r.sink.Name(), "after", r.cursor.Load(), "again_in", wait, "error", err)
 			sleep(ctx, wait)
 			wait = min(wait*2, retryLast)
@@ -70,24 +74,6 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
-}
-
-// begin reads the sink's cursor; a sink that has none begins at the end of the log. It
-// returns -1 if ctx ended first.
-func (l *Log) begin(ctx context.Context, r *reader) int64 {
-	for ctx.Err() == nil {
-		pos, known, err := l.store.Cursor(ctx, r.sink.Name())
-		if err == nil && !known {
-			pos, err = l.store.Head(ctx)
-		}
-		if err == nil {
-			r.cursor.Store(pos)
-			return pos
-		}
-		l.o.Logger.Warn("read cursor", "sink", r.sink.Name(), "error", err)
-		sleep(ctx, retryLast)
-	}
-	return -1
 }
 
 func (l *Log) save(ctx context.Context, r *reader, pos int64) bool {
@@ -136,8 +122,9 @@ func (l *Log) after(ctx context.Context, r *reader) ([]event.Event, error) {
 // deliver announces events and moves the cursor past those that were, and past those
 // that the sink refuses.
 func (l *Log) deliver(ctx context.Context, r *reader, events []event.Event) error {
+	size := len(events)
 	for len(events) > 0 {
-		n, err := l.contain(ctx, r, events)
+		n, err := l.contain(ctx, r, events[:min(size, len(events))])
 		if n > 0 {
 			r.delivered.Add(uint64(n))
 			r.cursor.Store(events[n-1].Pos)
@@ -145,13 +132,15 @@ func (l *Log) deliver(ctx context.Context, r *reader, events []event.Event) erro
 		}
 		var no *refusal
 		switch {
+		case errors.Is(err, errPanicked) && size > 1:
+			size = 1 // one by one, to find which it is
 		case err == nil && n == 0:
 			return errors.New("the sink announced nothing")
-		case errors.As(err, &no) && len(events) > 0:
-			if err := l.store.Refuse(ctx, r.sink.Name(), events[0], no.reason); err != nil {
-				return err
+		case (errors.As(err, &no) || errors.Is(err, errPanicked)) && len(events) > 0:
+			if stored := l.store.Refuse(ctx, r.sink.Name(), events[0], err); stored != nil {
+				return stored
 			}
-			l.o.Logger.Error("event refused", "sink", r.sink.Name(), "event", events[0].ID, "type", events[0].Type, "error", no.reason)
+			l.o.Logger.Error("event refused", "sink", r.sink.Name(), "event", events[0].ID, "type", events[0].Type, "error", err)
 			r.refused.Add(1)
 			r.cursor.Store(events[0].Pos)
 			events = events[1:]
@@ -162,12 +151,14 @@ func (l *Log) deliver(ctx context.Context, r *reader, events []event.Event) erro
 	return nil
 }
 
-// contain takes a panic of the sink for a refusal of the first event.
+var errPanicked = errors.New("panic")
+
+// contain contains a panic of the sink.
 func (l *Log) contain(ctx context.Context, r *reader, events []event.Event) (n int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.o.Logger.Error("panic", "where", "sink "+r.sink.Name(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			n, err = 0, Refuse(fmt.Errorf("panic: %v", p))
+			n, err = 0, fmt.Errorf("%w: %v", errPanicked, p)
 		}
 	}()
 	return r.sink.Deliver(ctx, events)

@@ -14,6 +14,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -189,17 +190,31 @@ func (l *Log) append(events []event.Event) {
 	l.grown = make(chan struct{})
 }
 
-// Run carries events until ctx ends.
-func (l *Log) Run(ctx context.Context) error {
+// Load reads where the log ends and how far each sink is; one that never read begins at
+// the end. It is called before anything is written, and before Run.
+func (l *Log) Load(ctx context.Context) error {
 	head, err := l.store.Head(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("read the end of the log: %w", err)
+	}
+	for _, r := range l.sinks {
+		pos, known, err := l.store.Cursor(ctx, r.sink.Name())
+		if err != nil {
+			return fmt.Errorf("read cursor of %s: %w", r.sink.Name(), err)
+		}
+		if !known {
+			pos = head
+		}
+		r.cursor.Store(pos)
 	}
 	l.mu.Lock()
-	if l.head == 0 {
-		l.head = head
-	}
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	l.reach(head)
+	return nil
+}
+
+// Run carries events until ctx ends.
+func (l *Log) Run(ctx context.Context) error {
 	var g errgroup.Group
 	g.Go(func() error { return l.store.Lead(ctx, l.number) })
 	g.Go(func() error { return l.store.Hear(ctx, func() { l.heard(ctx) }) })

@@ -48,10 +48,9 @@ func nullNumber(n int64) sql.NullInt64 { return sql.NullInt64{Int64: n, Valid: n
 const (
 	eventColumns = `id, coalesce(pos, 0), event_id, type, coalesce(stream, ''), coalesce(stream_seq, 0), coalesce(ref, 0), actor, payload, occurred_at`
 
-	eventsAfter  = `SELECT ` + eventColumns + ` FROM events WHERE pos > $1 ORDER BY pos LIMIT $2`
-	eventsNewest = `SELECT ` + eventColumns + ` FROM events WHERE stream = $1 AND stream_seq > $2 AND occurred_at >= $3 ORDER BY stream_seq DESC LIMIT $4`
-	eventsOf     = `SELECT ` + eventColumns + ` FROM events WHERE ref = $1 ORDER BY id`
-	eventByID    = `SELECT ` + eventColumns + ` FROM events WHERE event_id = $1`
+	eventsAfter = `SELECT ` + eventColumns + ` FROM events WHERE pos > $1 ORDER BY pos LIMIT $2`
+	eventsOf    = `SELECT ` + eventColumns + ` FROM events WHERE ref = $1 ORDER BY id`
+	eventByID   = `SELECT ` + eventColumns + ` FROM events WHERE event_id = $1`
 )
 
 func scanEvent(r row, e *event.Event) error {
@@ -95,48 +94,6 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) (found []eve
 func (s *Store) Head(ctx context.Context) (pos int64, err error) {
 	err = s.View(ctx, func(tx *Tx) error { return tx.queryRow(ctx, maxPos, nil, &pos) })
 	return pos, err
-}
-
-const (
-	chatTop   = `SELECT last_event_seq FROM chats WHERE id = $1`
-	userTop   = `SELECT user_seq FROM users WHERE id = $1`
-	streamTop = `SELECT seq FROM streams WHERE name = $1`
-)
-
-// Stream returns the events of a stream with numbers after since that are not older
-// than oldest (milliseconds since 1970), at most limit and the newest of them, in
-// order, and the number of the stream's newest event, 0 if it has none.
-func (s *Store) Stream(ctx context.Context, stream string, since, oldest int64, limit int) (found []event.Event, top int64, err error) {
-	query, id := streamTop, any(stream)
-	if chat, user := event.StreamOf(stream); chat != 0 {
-		query, id = chatTop, chat
-	} else if user != 0 {
-		query, id = userTop, user
-	}
-	err = s.View(ctx, func(tx *Tx) error {
-		// The top first: an event stored in between is then above it, and arrives live.
-		if err := tx.queryRow(ctx, query, args(id), &top); err != nil {
-			if errors.Is(err, sql.ErrNoRows) {
-				return nil
-			}
-			return err
-		}
-		if limit == 0 || top <= since {
-			return nil
-		}
-		found, err = tx.readEvents(ctx, eventsNewest, stream, since, oldest, limit)
-		return err
-	})
-	if err != nil {
-		return nil, 0, fmt.Errorf("read stream %s: %w", stream, err)
-	}
-	for i, j := 0, len(found)-1; i < j; i, j = i+1, j-1 {
-		found[i], found[j] = found[j], found[i]
-	}
-	for len(found) > 0 && found[len(found)-1].Seq > top {
-		found = found[:len(found)-1]
-	}
-	return found, top, nil
 }
 
 const nextInStream = `INSERT INTO streams (name, seq) VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET seq = streams.seq + 1 RETURNING seq`

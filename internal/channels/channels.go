@@ -1,0 +1,211 @@
+// Package channels is the realtime channels of the chat backend (chat-api.md §0.5):
+// which there are, who may do what in them, what is published into them and what is
+// recovered from them.
+//
+// The channels chat:{id}, user:{id}, system:notifications and user-{id}-messages are
+// bound to streams of the event log: an offset is the number in the stream and the
+// epoch is the database's, so what a client missed is the same on every node and after
+// every crash. [Channels] is the log's sink for them; it hands an event to subscribers
+// only after it has ended the subscriptions that the event takes away, and nobody
+// recovers an event that it has not handled yet (guarantees.md S16).
+//
+// Channels that are not of chat are left to the policy it wraps. It is safe for
+// concurrent use; [Channels.Run] owns its goroutines.
+package channels
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/chat"
+	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/protocol"
+	"github.com/kuranty/kuranty/realtime"
+)
+
+// Chats is what channels ask of the chat service.
+type Chats interface {
+	// Membership returns an active member's place and the chat, or [chat.ErrNotFound].
+	Membership(ctx context.Context, user, chat int64) (chat.Member, chat.Chat, error)
+	// ActiveChats returns the chats of user, the latest active first.
+	ActiveChats(ctx context.Context, user int64, limit int) ([]int64, error)
+	// SeesStatusOf tells whether viewer may know when other comes and goes.
+	SeesStatusOf(ctx context.Context, viewer, other int64) (bool, error)
+	// Chat returns a chat from one member's point of view.
+	Chat(ctx context.Context, user, chat int64) (chat.View, error)
+}
+
+// Accounts is what channels ask of identity.
+type Accounts interface {
+	// SessionCaller and UserCaller return who a session or a user is; the error says that
+	// the session has ended or the account may not be used.
+	SessionCaller(ctx context.Context, session string) (identity.Caller, error)
+	UserCaller(ctx context.Context, user int64) (identity.Caller, error)
+	// Account returns the account of a user, or [identity.ErrNotFound].
+	Account(ctx context.Context, user int64) (identity.Account, error)
+	// Forget and ForgetUser drop what is remembered of a session or key, and a user.
+	Forget(sessionOrKey string)
+	ForgetUser(user int64)
+}
+
+// Log reads the streams of the event log.
+type Log interface {
+	// Stream returns the newest events of a stream in order, at most limit and none before
+	// oldest (milliseconds since 1970), and the stream's newest number.
+	// Events whose position is above upTo, or that have none yet, are left out, and do
+	// not count for top.
+	Stream(ctx context.Context, stream string, oldest, upTo int64, limit int) (events []event.Event, top int64, err error)
+	// Messages is Stream for the messages of a chat alone, numbered by their own seq.
+	Messages(ctx context.Context, chat, oldest, upTo int64, limit int) (events []event.Event, top int64, err error)
+	// Epoch names the history that all numbers are of.
+	Epoch() string
+}
+
+// Contract is a further contract with channels of its own (internal/compat/chequite).
+type Contract interface {
+	// Message renders a message event for user-{chatId}-messages.
+	Message(ctx context.Context, e event.Event) ([]byte, error)
+	// Typing renders who types for chat.{chatId}, Status who came or went for user-{id}-status.
+	Typing(t chat.Typist) []byte
+	Status(user int64, online bool, lastSeen int64) []byte
+	// Announced is told of each event that was announced, to refresh lists; ListChanged
+	// of changes that are no events. They do not block.
+	Announced(e event.Event)
+	ListChanged(user int64)
+}
+
+// Options configure [Channels].
+type Options struct {
+	Chats    Chats
+	Accounts Accounts
+	Log      Log
+	// Policy decides about all other channels, and about who may connect.
+	Policy Policy
+	// Render returns what is published of an event of a stream.
+	Render func(e event.Event) ([]byte, error)
+	// Contract A, nil if it is off.
+	Contract Contract
+	// Publish takes what a member publishes into chat:{id}; nil refuses it.
+	Publish func(ctx context.Context, user int64, channel string, data []byte) error
+	// OwnToken tells whether a token is a connection token of the user.
+	OwnToken func(ctx context.Context, token, user string) bool
+	// Presence and Typing are told of connections and messages.
+	Presence *chat.Presence
+	Typing   *chat.Typing
+	// HistorySize and HistoryTTL bound what is recovered of a chat (100, 48 h).
+	HistorySize int
+	HistoryTTL  time.Duration
+	// LargeGroup is from how many members on coming and going is not told (500).
+	// ReceiptsMaxMembers is up to how many members read marks are told (100).
+	LargeGroup, ReceiptsMaxMembers int
+	// AutoSubscribe is how many chats a modern client is subscribed to by the server (200).
+	AutoSubscribe int
+	// Logger defaults to slog.Default(), Clock to time.Now.
+	Logger *slog.Logger
+	Clock  func() time.Time
+}
+
+// Policy is what decides where chat does not.
+type Policy interface {
+	realtime.Authorizer
+	realtime.Channels
+}
+
+// Channels implements [realtime.Authorizer], [realtime.Channels] and [realtime.Watcher]
+// for the node, [chat.Live] for the chat service, and the sink for the event log.
+type Channels struct {
+	o    Options
+	node atomic.Pointer[realtime.Node]
+
+	memberships *memberships
+	streams     *streams
+	modern      *modern
+	// handled is the position of the last event whose effects on subscriptions are done.
+	handled atomic.Int64
+}
+
+// New returns the channels with the options o. They work once [Channels.Attach] has
+// been called.
+func New(o Options) *Channels {
+	setDefault(&o.HistorySize, 100)
+	setDefault(&o.HistoryTTL, 48*time.Hour)
+	setDefault(&o.LargeGroup, 500)
+	setDefault(&o.ReceiptsMaxMembers, 100)
+	setDefault(&o.AutoSubscribe, 200)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	c := &Channels{o: o, memberships: newMemberships()}
+	c.streams = newStreams(c)
+	c.modern = newModern(c)
+	return c
+}
+
+func setDefault[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+// Attach tells where to publish. The log is not carried to them before.
+func (c *Channels) Attach(n *realtime.Node) { c.node.Store(n) }
+
+// Run does the background work until ctx ends.
+func (c *Channels) Run(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error { c.modern.run(ctx); return nil })
+	return g.Wait()
+}
+
+// ChannelOptions implements [realtime.Channels].
+func (c *Channels) ChannelOptions(channel string) (realtime.ChannelOptions, error) {
+	name := parse(channel)
+	if name.family == other {
+		return c.o.Policy.ChannelOptions(channel)
+	}
+	return c.options(name), nil
+}
+
+// options are those of a channel of chat (chat-api.md §0.5).
+func (c *Channels) options(n name) realtime.ChannelOptions {
+	switch n.family {
+	case chatChannel:
+		o := realtime.ChannelOptions{
+			Presence: true, JoinLeave: true, ForcePushJoinLeave: true, DataFormat: realtime.DataJSON,
+			ForceRecovery: true, ForcePositioning: true, Source: c.streams, DefaultHistory: c.o.HistorySize,
+		}
+		if c.o.Publish != nil {
+			o.Intake = c.intake
+		}
+		return o
+	case userChannel, systemChannel:
+		return realtime.ChannelOptions{
+			DataFormat: realtime.DataJSON, ForceRecovery: true, ForcePositioning: true, Source: c.streams, DefaultHistory: userHistory,
+		}
+	case messagesChannel:
+		return realtime.ChannelOptions{ForceRecovery: true, ForcePositioning: true, Source: c.streams, DefaultHistory: userHistory}
+	default: // lists, statuses, typing, presence: what is told is told once
+		return realtime.ChannelOptions{}
+	}
+}
+
+// userHistory is how much is recovered of channels that are not a chat's own.
+const userHistory = 50
+
+// intake takes what a client publishes into a chat.
+func (c *Channels) intake(ctx context.Context, client realtime.Client, channel string, data []byte) error {
+	user := userID(client.User)
+	if user == 0 {
+		return protocol.ErrPermissionDenied
+	}
+	return c.o.Publish(ctx, user, channel, data)
+}

@@ -1,0 +1,105 @@
+package channels
+
+import (
+	"context"
+	"sync"
+)
+
+// membershipsKept bounds the memberships in memory.
+const membershipsKept = 100_000
+
+// memberships remembers who is an active member, so that a storm of reconnecting
+// clients asks the database once for each at most. What is remembered ends when the
+// event that ends it is handled; who subscribed in between is unsubscribed then.
+type memberships struct {
+	mu      sync.Mutex
+	members map[membership]int // members of the chat, when it was looked up
+	// changes counts what was forgotten: a look-up that was under way meanwhile is not
+	// remembered.
+	changes uint64
+	// strangers are users without an account here.
+	strangers map[int64]struct{}
+}
+
+type membership struct{ user, chat int64 }
+
+func newMemberships() *memberships {
+	return &memberships{members: make(map[membership]int), strangers: make(map[int64]struct{})}
+}
+
+// member returns the number of members of a chat that user is an active member of, or
+// [chat.ErrNotFound].
+func (m *memberships) member(ctx context.Context, chats Chats, user, id int64) (size int, err error) {
+	key := membership{user, id}
+	m.mu.Lock()
+	size, known := m.members[key]
+	changes := m.changes
+	m.mu.Unlock()
+	if known {
+		return size, nil
+	}
+	_, c, err := chats.Membership(ctx, user, id)
+	if err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.changes == changes {
+		for old := range m.members {
+			if len(m.members) < membershipsKept {
+				break
+			}
+			delete(m.members, old)
+		}
+		m.members[key] = c.MemberCount
+	}
+	return c.MemberCount, nil
+}
+
+// forget ends what is remembered of users in a chat, or of everybody there.
+func (m *memberships) forget(id int64, users ...int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changes++
+	if len(users) > 0 {
+		for _, user := range users {
+			delete(m.members, membership{user, id})
+		}
+		return
+	}
+	for key := range m.members {
+		if key.chat == id {
+			delete(m.members, key)
+		}
+	}
+}
+
+// forgetUser ends what is remembered of a user.
+func (m *memberships) forgetUser(user int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changes++
+	delete(m.strangers, user)
+	for key := range m.members {
+		if key.user == user {
+			delete(m.members, key)
+		}
+	}
+}
+
+// stranger tells whether user was found to have no account here.
+func (m *memberships) stranger(user int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, known := m.strangers[user]
+	return known
+}
+
+func (m *memberships) noteStranger(user int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.strangers) >= membershipsKept {
+		clear(m.strangers)
+	}
+	m.strangers[user] = struct{}{}
+}

@@ -1,0 +1,314 @@
+package channels
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/protocol"
+	"github.com/kuranty/kuranty/realtime"
+)
+
+const (
+	// streamsKept bounds the streams whose newest publications are in memory, and
+	// windowBytes all their publications together.
+	streamsKept = 20_000
+	windowBytes = 64 << 20
+	// catchUp is how long a client that has seen more than this node is waited for.
+	catchUp = 500 * time.Millisecond
+)
+
+// streams is the past of channels that are bound to streams: read from the log once, and
+// then kept up to date by what is announced, so that a storm of reconnecting clients
+// does not reach the database. It implements [realtime.Source].
+type streams struct {
+	c *Channels
+
+	mu    sync.Mutex
+	kept  map[string]*window // by channel
+	bytes int
+}
+
+// window is the newest publications of one channel.
+type window struct {
+	// loaded is closed when the window has been read from the log, or could not be.
+	loaded chan struct{}
+	err    error
+	top    uint64
+	items  []item // up to top, without a gap
+	size   int
+	// late were announced while the window was being read.
+	late []item
+	// stale says that the window was given up while it was being read.
+	stale bool
+}
+
+// item is an event as one channel's subscribers see it.
+type item struct {
+	pub *protocol.Publication
+	at  int64 // when it happened, in milliseconds
+}
+
+func (i item) size() int { return len(i.pub.Data) + 96 }
+
+func newStreams(c *Channels) *streams {
+	return &streams{c: c, kept: make(map[string]*window)}
+}
+
+// History implements [realtime.Source].
+func (s *streams) History(ctx context.Context, channel string, f realtime.HistoryFilter) (realtime.Past, error) {
+	past, err := s.read(ctx, channel, f)
+	if err != nil || f.Since == nil || f.Since.Epoch != past.Top.Epoch || f.Since.Offset <= past.Top.Offset {
+		return past, err
+	}
+	// Another node told the client what this one is about to.
+	for late := time.Now().Add(catchUp); time.Now().Before(late) && ctx.Err() == nil; {
+		time.Sleep(10 * time.Millisecond)
+		if past, err = s.read(ctx, channel, f); err != nil || f.Since.Offset <= past.Top.Offset {
+			break
+		}
+	}
+	return past, err
+}
+
+func (s *streams) read(ctx context.Context, channel string, f realtime.HistoryFilter) (realtime.Past, error) {
+	for {
+		w, err := s.window(ctx, channel)
+		if err != nil {
+			return realtime.Past{}, err
+		}
+		s.mu.Lock()
+		if s.kept[channel] != w { // given up meanwhile
+			s.mu.Unlock()
+			continue
+		}
+		past := realtime.Past{Top: protocol.StreamPosition{Offset: w.top, Epoch: s.c.o.Log.Epoch()}}
+		past.Publications = s.c.choose(w, f)
+		s.mu.Unlock()
+		return past, nil
+	}
+}
+
+// choose returns the publications of w that f selects.
+func (c *Channels) choose(w *window, f realtime.HistoryFilter) []*protocol.Publication {
+	if f.Limit == 0 {
+		return nil
+	}
+	oldest := c.oldest()
+	var pubs []*protocol.Publication
+	for _, i := range w.items {
+		if i.at >= oldest || len(pubs) > 0 {
+			pubs = append(pubs, i.pub)
+		}
+	}
+	if f.Since != nil {
+		at, exact := slices.BinarySearchFunc(pubs, f.Since.Offset, func(p *protocol.Publication, offset uint64) int {
+			return int(int64(p.Offset) - int64(offset))
+		})
+		switch {
+		case f.Reverse && f.Since.Offset <= w.top:
+			pubs = pubs[:at]
+		case f.Reverse:
+		case exact:
+			pubs = pubs[at+1:]
+		default:
+			pubs = pubs[at:]
+		}
+	}
+	if f.Reverse {
+		slices.Reverse(pubs)
+	}
+	if f.Limit > 0 && len(pubs) > f.Limit {
+		pubs = pubs[:f.Limit]
+	}
+	return pubs
+}
+
+// oldest is the time before which nothing is recovered, in milliseconds.
+func (c *Channels) oldest() int64 { return c.o.Clock().Add(-c.o.HistoryTTL).UnixMilli() }
+
+// window returns the loaded window of a channel.
+func (s *streams) window(ctx context.Context, channel string) (*window, error) {
+	s.mu.Lock()
+	w := s.kept[channel]
+	if w == nil {
+		w = &window{loaded: make(chan struct{})}
+		s.kept[channel] = w
+		s.mu.Unlock()
+		s.load(context.WithoutCancel(ctx), channel, w)
+	} else {
+		s.mu.Unlock()
+	}
+	select {
+	case <-w.loaded:
+		return w, w.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// load reads a window from the log: what this node has handled already.
+func (s *streams) load(ctx context.Context, channel string, w *window) {
+	events, top, err := s.c.readLog(ctx, channel)
+	items := make([]item, 0, len(events))
+	for i := range events {
+		if it, ok := s.c.render(channel, &events[i]); ok {
+			items = append(items, it)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer close(w.loaded)
+	if err == nil && w.stale {
+		err = errGivenUp
+	}
+	if err != nil {
+		w.err = fmt.Errorf("read the past of %s: %w", channel, err)
+		if s.kept[channel] == w {
+			delete(s.kept, channel)
+		}
+		return
+	}
+	limit := s.c.historySize(channel)
+	w.top = top
+	for _, it := range append(items, w.late...) {
+		w.add(it, limit)
+	}
+	w.late = nil
+	s.bytes += w.size
+	s.trim(channel)
+}
+
+// errGivenUp makes a reader look again: the log has changed under it.
+var errGivenUp = fmt.Errorf("read the log again: %w", context.Canceled)
+
+// add appends it to the window, unless it is there.
+func (w *window) add(it item, limit int) {
+	offset := it.pub.Offset
+	if n := len(w.items); n > 0 {
+		switch last := w.items[n-1].pub.Offset; {
+		case offset <= last:
+			return
+		case offset > last+1:
+			w.items, w.size = nil, 0
+		}
+	}
+	w.top = max(w.top, offset)
+	w.items = append(w.items, it)
+	w.size += it.size()
+	for len(w.items) > limit {
+		w.size -= w.items[0].size()
+		w.items = w.items[1:]
+	}
+}
+
+// trim keeps the windows within their bounds by giving up some others; s.mu is held.
+func (s *streams) trim(except string) {
+	for channel, w := range s.kept {
+		if s.bytes <= windowBytes && len(s.kept) <= streamsKept {
+			return
+		}
+		select {
+		case <-w.loaded:
+			if channel != except {
+				s.bytes -= w.size
+				delete(s.kept, channel)
+			}
+		default:
+		}
+	}
+}
+
+// wants tells whether there is a window of the channel, to which an event is to be added.
+func (s *streams) wants(channel string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept[channel] != nil
+}
+
+// add puts what is being announced into the window of its channel, if there is one.
+func (s *streams) add(channel string, it item) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.kept[channel]
+	if w == nil {
+		return
+	}
+	select {
+	case <-w.loaded:
+		before := w.size
+		w.add(it, s.c.historySize(channel))
+		s.bytes += w.size - before
+	default:
+		w.late = append(w.late, it)
+	}
+}
+
+// giveUp forgets the window of a channel: what it shows has been changed in the log.
+func (s *streams) giveUp(channel string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.kept[channel]
+	if w == nil {
+		return
+	}
+	select {
+	case <-w.loaded:
+		s.bytes -= w.size
+	default:
+		w.stale = true
+	}
+	delete(s.kept, channel)
+}
+
+// readLog reads the newest events of a channel's stream that this node has handled.
+func (c *Channels) readLog(ctx context.Context, channel string) ([]event.Event, uint64, error) {
+	n := parse(channel)
+	upTo := c.handled.Load()
+	var events []event.Event
+	var top int64
+	var err error
+	switch n.family {
+	case messagesChannel:
+		events, top, err = c.o.Log.Messages(ctx, n.id, c.oldest(), upTo, userHistory)
+	case chatChannel:
+		events, top, err = c.o.Log.Stream(ctx, event.ChatStream(n.id), c.oldest(), upTo, c.o.HistorySize)
+	case userChannel:
+		events, top, err = c.o.Log.Stream(ctx, event.UserStream(n.id), c.oldest(), upTo, userHistory)
+	case systemChannel:
+		events, top, err = c.o.Log.Stream(ctx, event.SystemStream, c.oldest(), upTo, userHistory)
+	}
+	return events, uint64(top), err
+}
+
+// historySize is how many publications of a channel are recovered.
+func (c *Channels) historySize(channel string) int {
+	if parse(channel).family == chatChannel {
+		return c.o.HistorySize
+	}
+	return userHistory
+}
+
+// render returns an event as the subscribers of a channel see it; ok is false if they do
+// not.
+func (c *Channels) render(channel string, e *event.Event) (it item, ok bool) {
+	offset := uint64(e.Seq)
+	var data []byte
+	var err error
+	if parse(channel).family == messagesChannel {
+		if offset = messageSeq(e); offset == 0 {
+			return item{}, false
+		}
+		data, err = c.o.Contract.Message(context.Background(), *e)
+	} else {
+		data, err = c.o.Render(*e)
+	}
+	if err != nil {
+		c.o.Logger.Error("render event", "event", e.ID, "type", e.Type, "channel", channel, "error", err)
+		return item{}, false
+	}
+	return item{&protocol.Publication{Offset: offset, Data: data}, e.At}, true
+}
