@@ -102,7 +102,7 @@ func Launch() (*Server, error) {
 	if err := s.launch(); err != nil {
 		log, _ := os.ReadFile(s.log())
 		s.Close()
-		os.RemoveAll(dir)
+		_ = os.RemoveAll(dir) // the watching shell may have done it
 		return nil, fmt.Errorf("start PostgreSQL: %w\n%s", err, log)
 	}
 	return s, nil

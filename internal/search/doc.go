@@ -39,6 +39,7 @@ const Version = 1
 const (
 	maxText      = 16_000 // code points of a text (the ceiling of chat-api.md 0.11); the rest is not searchable
 	maxWord      = 64     // letters of a word; longer ones are cut
+	maxMarked    = 4      // code points of one letter with its marks; so a word has about 1 KB, and PostgreSQL's limit is 2 KB
 	maxPositions = 256    // positions of a lexeme, PostgreSQL's MAXNUMPOS
 	maxQuery     = 500    // code points of a query
 	maxTerms     = 16     // words and phrases of a query

@@ -233,13 +233,15 @@ func TestDatabasesFindTheSameInLongTexts(t *testing.T) {
 		different(4_000, "ﬃﬄﷺıßŉǰΐΰﬀ"),
 		strings.Repeat("щ", 16_000),
 		long + "а", long + "б", long + "аб в",
+		"日本" + strings.Repeat("\u093e", 9_000), // marks that count, on one character
+		strings.Repeat("क"+strings.Repeat("\u093e", 90), 100),
 		strings.Repeat("x", 15_999) + " далеко",
 		strings.Repeat("x", 16_000) + " далеко",
 	}
 	queries := []string{
 		`"а б"`, `"б а"`, `"а конец"`, "конец", `"а в"`, "а", `"а а"`, `"красная книга"`, "красные книги", `"книге книга"`, "далеко",
 		"日本", "本日", "日", `"日 а"`, `"日本 а"`, "日本 -本日", long, long + "а", long + "аб", `"` + long + `а"`, `"` + long + `аб в"`,
-		"икаб", `"икабв"`, "ﬃﬄ", "𠀀𠀁", strings.Repeat("日本", 1000), `"` + strings.Repeat("а ", 1000) + `"`, `"` + strings.Repeat("а б ", 120) + `"`,
+		"икаб", `"икабв"`, "ﬃﬄ", "𠀀𠀁", "日本" + strings.Repeat("\u093e", 400), "क" + strings.Repeat("\u093e", 400), strings.Repeat("日本", 1000), `"` + strings.Repeat("а ", 1000) + `"`, `"` + strings.Repeat("а б ", 120) + `"`,
 		strings.Repeat("а б ", 100), strings.Repeat("-аб ", 15) + "а",
 	}
 	engines := []*engine{sqlite(t), postgres(t)}

@@ -96,7 +96,7 @@ func foldRune(r rune) string {
 	case unicode.Is(dropped, r):
 		return ""
 	case unicode.Is(unicode.Cyrillic, r):
-		switch r = unicode.ToLower(r); r {
+		switch r = unicode.ToLower(unicode.ToUpper(r)); r { // up and down: ᲀ is a form of в
 		case 'ё', 'ѐ':
 			r = 'е'
 		case 'ѝ':
@@ -105,6 +105,9 @@ func foldRune(r rune) string {
 		return string(r)
 	case unicode.Is(unicode.Nd, r):
 		return string(digit(r))
+	}
+	if unicode.Is(unicode.Cherokee, r) {
+		return string(unicode.ToLower(r)) // cases.Fold exchanges upper and lower case
 	}
 	var b strings.Builder
 	for _, c := range norm.NFD.String(cases.Fold().String(norm.NFD.String(string(r)))) {

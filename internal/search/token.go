@@ -135,8 +135,15 @@ func (s *scanner) next() bool {
 	}
 	// и with a breve is й, which is folded otherwise than и.
 	marked := string(r) + whole[:len(whole)-len(s.rest)]
+	count := 0
 	for _, r := range norm.NFC.String(width.Fold.String(marked)) {
-		s.folded = appendFolded(s.folded, r)
+		before := len(s.folded)
+		if s.folded = appendFolded(s.folded, r); len(s.folded) == before {
+			continue
+		}
+		if count++; count == maxMarked {
+			break
+		}
 	}
 	return true
 }
