@@ -1,0 +1,151 @@
+package apierror
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/kuranty/kuranty/internal/chat"
+	"github.com/kuranty/kuranty/internal/files"
+	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/store"
+)
+
+// sentinels are errors that mean the same wherever they come from.
+var sentinels = []struct {
+	err  error
+	code Code
+}{
+	{store.ErrUnavailable, Unavailable},
+	{store.ErrBroken, Unavailable},
+	{store.ErrClosed, Unavailable},
+
+	{chat.ErrNotFound, NotFound},
+	{chat.ErrForbidden, Forbidden},
+	{chat.ErrCannotMessage, CannotMessage},
+	{chat.ErrBanned, Banned},
+	{chat.ErrOwnerMustTransfer, OwnerMustTransfer},
+	{chat.ErrVersion, VersionConflict},
+	{chat.ErrTooLate, TooLate},
+
+	{identity.ErrUnauthorized, Unauthorized},
+	{identity.ErrKeysUnavailable, Unavailable},
+	{identity.ErrInvalidCredentials, InvalidCredentials},
+	{identity.ErrTokenReused, TokenReused},
+	{identity.ErrSuspended, Suspended},
+	{identity.ErrUnverified, Unverified},
+	{identity.ErrBusy, Unavailable},
+	{identity.ErrNotFound, NotFound},
+	{identity.ErrToken, InvalidToken},
+	{identity.ErrForbidden, Forbidden},
+	{identity.ErrRegistration, RegistrationClosed},
+	{identity.ErrDisabled, Disabled},
+	{identity.ErrAdminExists, AdminExists},
+	{identity.ErrLastAdmin, LastAdmin},
+
+	{files.ErrNotFound, NotFound},
+	{files.ErrLink, NotFound},
+	{files.ErrUnsupported, UnsupportedMedia},
+	{files.ErrIncomplete, UploadIncomplete},
+	{files.ErrUnavailable, Unavailable},
+
+	{context.DeadlineExceeded, Unavailable},
+	{context.Canceled, Unavailable},
+}
+
+// From returns what err, which is not nil, means to a caller.
+func From(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	e = &Error{Code: Internal, Cause: err}
+	if e.Fields = fields(err, nil); len(e.Fields) > 0 {
+		e.Code = Validation
+		return e
+	}
+	if e.typed(err) {
+		return e
+	}
+	for _, s := range sentinels {
+		if errors.Is(err, s.err) {
+			e.Code = s.code
+			break
+		}
+	}
+	if e.Code == Unavailable {
+		e.RetryAfter = time.Second
+	}
+	return e
+}
+
+// typed takes over what the errors say that are types.
+func (e *Error) typed(err error) bool {
+	var (
+		conflict *chat.ConflictError
+		slow     *chat.SlowModeError
+		rate     *chat.RateError
+		limited  *identity.LimitedError
+		size     *files.LimitError
+		offset   *files.OffsetError
+		body     *http.MaxBytesError
+	)
+	switch {
+	case errors.As(err, &conflict):
+		e.Code, e.Details = IdempotencyConflict, map[string]any{"message_id": conflict.Message}
+	case errors.As(err, &slow):
+		e.Code, e.RetryAfter = SlowMode, slow.RetryAfter
+		e.Details = map[string]any{"retry_after": seconds(slow.RetryAfter)}
+	case errors.As(err, &rate):
+		e.Code, e.RetryAfter = RateLimited, rate.RetryAfter
+		e.Limit, e.Remaining, e.Window = rate.Limit, rate.Remaining, rate.Window
+	case errors.As(err, &limited):
+		e.Code, e.RetryAfter = RateLimited, limited.RetryAfter
+	case errors.As(err, &size):
+		e.Code, e.Details = TooLarge, map[string]any{"field": size.Field, "limit": size.Limit}
+	case errors.As(err, &offset):
+		e.Code, e.Details = UploadOffset, map[string]any{"offset": offset.Offset}
+	case errors.As(err, &body):
+		e.Code, e.Details = TooLarge, map[string]any{"field": "body", "limit": body.Limit}
+	default:
+		return false
+	}
+	return true
+}
+
+// fields collects what err, which may be several errors joined, says of fields.
+func fields(err error, found []Field) []Field {
+	switch e := err.(type) { //nolint:errorlint // walks the tree itself, to find all of them
+	case *chat.FieldError:
+		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
+	case *chat.LimitError:
+		reason := TooMany
+		if e.Unit == "characters" || e.Unit == "bytes" {
+			reason = TooLong
+		}
+		return append(found, Field{Name: e.Field, Reason: reason, Limit: int64(e.Limit)})
+	case *identity.FieldError:
+		return append(found, Field{Name: e.Field, Reason: e.Reason})
+	case *identity.TakenError:
+		return append(found, Field{Name: e.Field, Reason: Taken})
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			found = fields(one, found)
+		}
+		return found
+	}
+	switch err {
+	case files.ErrEmpty:
+		return append(found, Field{Name: "file", Reason: Required})
+	case files.ErrKind:
+		return append(found, Field{Name: "kind", Reason: Invalid})
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return fields(inner, found)
+	}
+	return found
+}
+
+// seconds rounds up: who waits that long has waited long enough.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
