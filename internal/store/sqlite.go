@@ -25,12 +25,13 @@ const (
 	minSQLite = 3_051_003
 )
 
-// sqliteDSN is the address of the file with what each connection is set to.
+// sqliteDSN is the address of the file with what each connection is set to. What means
+// something in an address is escaped: "#" in the name of a folder would end it.
 func sqliteDSN(path string, pragmas ...string) string {
 	q := url.Values{"_pragma": append([]string{
 		"busy_timeout(5000)", "foreign_keys(1)", "synchronous(FULL)", "temp_store(MEMORY)",
 	}, pragmas...)}
-	return (&url.URL{Scheme: "file", Opaque: filepath.ToSlash(path), RawQuery: q.Encode()}).String()
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
 // openSQLite opens the file, one connection to write and a pool to read.
