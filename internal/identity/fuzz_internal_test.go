@@ -53,3 +53,72 @@ func FuzzFiniteGroup(f *testing.F) {
 		}
 	})
 }
+
+func FuzzPasswordHash(f *testing.F) {
+	f.Add("$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b5dWRWJTmaaJObGRdescudvJCs")
+	f.Add("$argon2id$v=19$m=4294967295,t=99,p=255$c29tZXNhbHQ$AAAA")
+	f.Add("$argon2i$v=19$m=8,t=1,p=1$$")
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := parsePHC(s)
+		if err != nil {
+			return
+		}
+		if p.String() != s {
+			t.Fatalf("%q is read as %q", s, p)
+		}
+		if p.memory > maxMemory || p.passes > maxPasses || p.lanes > maxLanes {
+			t.Fatalf("%q costs too much", s)
+		}
+	})
+}
+
+func FuzzRefreshToken(f *testing.F) {
+	f.Add(newRefreshToken().String())
+	f.Add("kr_AAAA\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		if r, ok := parseRefreshToken(s); ok && r.String() != s {
+			t.Fatalf("%q is read as %q", s, r)
+		}
+	})
+}
+
+// No text but what was signed is an access token.
+func FuzzAccessToken(f *testing.F) {
+	a, err := NewAccounts(nil, Options{Secret: strings.Repeat("s", 32)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	raw, _, err := a.newAccessToken(Session{ID: "s_x"}, Account{ID: 1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add("a.b.c")
+	f.Fuzz(func(t *testing.T, s string) {
+		if _, _, err := a.accessToken(s); err == nil && s != raw {
+			t.Fatalf("%q is taken", s)
+		}
+	})
+}
+
+func FuzzFields(f *testing.F) {
+	f.Add("Ann@Example.com", "ann", "Ann")
+	f.Add("a@b.c\r\nBcc: x@y.z", "\xff", "\u0000\u202e")
+	f.Fuzz(func(t *testing.T, email, username, name string) {
+		if e, err := emailField(email); err == nil {
+			if again, err := emailField(e); err != nil || again != e || strings.ContainsAny(e, "\r\n ") {
+				t.Fatalf("address %q is kept as %q, then %q (%v)", email, e, again, err)
+			}
+		}
+		if u, err := usernameField(username); err == nil {
+			if again, err := usernameField(u); err != nil || again != u || strings.Contains(u, "@") {
+				t.Fatalf("username %q is kept as %q, then %q (%v)", username, u, again, err)
+			}
+		}
+		if n, err := nameField(name); err == nil {
+			if again, err := nameField(n); err != nil || again != n || strings.ContainsAny(n, "\n\x00") {
+				t.Fatalf("name %q is kept as %q, then %q (%v)", name, n, again, err)
+			}
+		}
+	})
+}
