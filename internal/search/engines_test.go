@@ -35,6 +35,7 @@ func sqlite(t testing.TB) *engine {
 		clear:  `DELETE FROM message_index`,
 		index:  search.IndexText, query: search.Query.FTS5,
 	}, "sqlite", filepath.Join(t.TempDir(), "index.db"),
+		`PRAGMA journal_mode = MEMORY`, `PRAGMA synchronous = OFF`, // nothing here outlives the test
 		`CREATE VIRTUAL TABLE message_index USING fts5(tokens,
 			content='', contentless_delete=1, tokenize='ascii', prefix='2 3')`)
 }
@@ -48,6 +49,7 @@ func postgres(t testing.TB) *engine {
 		clear:  `DELETE FROM messages`,
 		index:  search.TSVector, query: search.Query.TSQuery,
 	}, "pgx", pgtest.Start(t),
+		`SET synchronous_commit = off`, // nothing here outlives the test
 		`CREATE TABLE messages (id BIGINT PRIMARY KEY, tsv tsvector)`,
 		`CREATE INDEX messages_tsv ON messages USING gin (tsv)`)
 }
@@ -265,6 +267,7 @@ func TestWhatIsFound(t *testing.T) {
 		0: "Купил новую книгу о Ёлкине", 1: "Книги, которые мы читали", 2: "книжный клуб в четверг",
 		3: "I was running to the café", 4: "He runs a cafeteria", 5: "東京タワーに行きました", 6: "京都の茶", 7: "мой дом", 8: "мои дома",
 		9: "читали мы которые", 10: "северо-западные ветры", 11: "число 3.14 и 15", 12: "пишите на user@example.com",
+		13: "синий 日本 шар",
 	}
 	for _, e := range []*engine{sqlite(t), postgres(t)} {
 		e.fill(t, messages)
@@ -289,6 +292,8 @@ func TestWhatIsFound(t *testing.T) {
 			`"которые мы читали"`:        {1},
 			`"мы читали" клуб`:           nil,
 			"северо-западный":            {10},
+			"синие-шары":                 nil, // there is something between them
+			"синие шары":                 {13},
 			"западный ветру":             {10},
 			"3.14":                       {11},
 			"14.3":                       nil,
