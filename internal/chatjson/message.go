@@ -218,7 +218,7 @@ func (b *Builder) message(m *chat.Message) Message {
 		out.Metadata = m.Metadata
 	}
 	for i := range m.Files {
-		out.Attachments = append(out.Attachments, b.attachment(&m.Files[i]))
+		out.Attachments = append(out.Attachments, b.Attachment(&m.Files[i]))
 	}
 	for _, e := range m.Entities {
 		out.Entities = append(out.Entities, Entity{e.Type, e.Offset, e.Length, opt(e.User)})
@@ -255,7 +255,8 @@ func Reactions(rs []chat.Reaction, viewer int64) []Reaction {
 	return out
 }
 
-func (b *Builder) attachment(f *chat.Attachment) Attachment {
+// Attachment makes a file of a message, or one that is not in any yet.
+func (b *Builder) Attachment(f *chat.Attachment) Attachment {
 	out := Attachment{
 		ID: opt(f.ID), FileID: opt(f.ID), Type: attachmentType(f), Filename: f.Name, Size: f.Size, MIMEType: f.MIME,
 		URL: f.URL, Caption: opt(f.Caption), Blurhash: opt(f.Blurhash),
