@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"image/gif"
 	"image/jpeg"
+	"io"
 	"runtime"
 	"strings"
 	"testing"
@@ -124,6 +125,11 @@ func TestAnimationsKeepMoving(t *testing.T) {
 	f = r.upload(t, 1, "cut.gif", cut[:len(cut)-3])
 	if _, err := gif.DecodeAll(bytes.NewReader(r.read(t, f.ID, files.Original))); err != nil {
 		t.Errorf("a GIF without its end: %v", err)
+	}
+	frame := webpAnimated[bytes.Index(webpAnimated, []byte("ANMF")):]
+	f = r.upload(t, 1, "a.webp", withChunk(webpAnimated, "ANMF", frame[8:]))
+	if got := r.read(t, f.ID, files.Original); bytes.Count(got, []byte("ANMF")) != 2 || !bytes.Contains(got, []byte("ANIM")) {
+		t.Errorf("an animation of two frames became %q", got)
 	}
 }
 
@@ -338,6 +344,43 @@ func TestS29_ImagesAreMeasuredBeforeTheyAreDecoded(t *testing.T) {
 	}
 	if names := r.folder(t); len(names) != 0 {
 		t.Errorf("refused images left %q", names)
+	}
+}
+
+func TestS29_ImageBoundsAreExact(t *testing.T) {
+	for _, c := range []struct {
+		name, mime     string
+		data           []byte
+		pixels, memory int64
+	}{
+		{"png", "image/png", pngOf(corners(8, 8)), 64, 64 * 4},
+		{"turned png", "image/png", pngChunk(pngOf(corners(8, 8)), "eXIf", exif(8)), 64, 64 * 8},
+		{"gif", "image/gif", animationOf(8, 8), 64, 64},
+		{"jpeg", "image/jpeg", jpegOf(corners(8, 8)), 64, 96}, // colour at a quarter
+		{"webp", "image/webp", webpLossless, 1, 8},
+	} {
+		for _, less := range []struct {
+			pixels, memory int64
+			field          string
+		}{{0, 0, ""}, {1, 0, "pixels"}, {0, 1, "memory"}} {
+			b := files.Bounds{Pixels: c.pixels - less.pixels, Memory: c.memory - less.memory}
+			_, _, err := b.Read(c.data, c.mime, &bytes.Buffer{})
+			if less.field == "" && err != nil || less.field != "" && !isLimit(err, less.field) {
+				t.Errorf("%s within %+v: %v", c.name, b, err)
+			}
+		}
+	}
+}
+
+// BenchmarkImage is what a photograph of a phone costs: twelve megapixels, lying on its side.
+func BenchmarkImage(b *testing.B) {
+	data := segment(jpegOf(corners(4000, 3000)), 0xe1, append([]byte("Exif\x00\x00"), exif(6)...))
+	bounds := files.Bounds{Pixels: 40_000_000, Memory: 128 << 20}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := bounds.Read(data, "image/jpeg", io.Discard); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

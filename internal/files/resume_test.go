@@ -78,6 +78,11 @@ func TestUploadInChunks(t *testing.T) {
 		if _, err := r.PutChunk(ctx, 1, u.ID, 1000, strings.NewReader("x")); !errors.As(err, &offset) {
 			t.Errorf("chunk after the end: %v", err)
 		}
+		// Its part of the quota is the file's now, and is not given back with the upload.
+		must(t, r.Abort(ctx, 1, u.ID))
+		if r.used(t, 1) != 1000 || !bytes.Equal(r.read(t, done.ID, files.Original), data) {
+			t.Errorf("%d bytes counted after the upload was forgotten", r.used(t, 1))
+		}
 	})
 }
 

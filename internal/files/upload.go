@@ -65,9 +65,9 @@ func (s *Service) room(ctx context.Context, owner int64) error {
 	return err
 }
 
-// whileOpen reads until its context ends.
+// whileOpen reads until the context of the call that made it ends.
 type whileOpen struct {
-	ctx context.Context //nolint:containedctx // lives as long as the call that made it
+	ctx context.Context
 	r   io.Reader
 }
 
