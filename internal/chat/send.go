@@ -56,8 +56,8 @@ type postTx interface {
 	Sent(ctx context.Context, chat, user int64, clientID string) (Message, string, error)
 	// Writable returns whether user may write to the other person of a direct chat.
 	Writable(ctx context.Context, user, other int64) (bool, error)
-	// Reveal shows a direct chat to both again.
-	Reveal(ctx context.Context, chat int64) error
+	// Reveal shows a direct chat in both lists again, and returns from whom it was hidden.
+	Reveal(ctx context.Context, chat int64) ([]int64, error)
 	// Quoted returns the message of a chat that user answers.
 	Quoted(ctx context.Context, chat, user, message int64) (Quote, error)
 	// Attachable returns the uploaded files of user with those ids, in their order.
@@ -291,7 +291,7 @@ func (s *Service) mayPost(ctx context.Context, tx Tx, p *Posted, user int64) err
 		if !ok {
 			return ErrCannotMessage
 		}
-		return tx.Reveal(ctx, p.Chat.ID)
+		return s.reveal(ctx, tx, p.Chat.ID, user)
 	case Group:
 		if p.Member.Role != Plain {
 			return nil
@@ -302,6 +302,20 @@ func (s *Service) mayPost(ctx context.Context, tx Tx, p *Posted, user int64) err
 		slow := int64(p.Chat.Settings.SlowMode) * 1000
 		if wait := p.Member.LastSentAt + slow - s.now(); slow > 0 && wait > 0 {
 			return &SlowModeError{RetryAfter: time.Duration(min(wait, slow)) * time.Millisecond}
+		}
+	}
+	return nil
+}
+
+// reveal shows a direct chat in both lists and tells those from whom it was hidden.
+func (s *Service) reveal(ctx context.Context, tx Tx, chat, by int64) error {
+	hidden, err := tx.Reveal(ctx, chat)
+	if err != nil {
+		return err
+	}
+	for _, user := range hidden {
+		if err := s.notify(ctx, tx, user, "chat_added", 0, by, ChatAdded{chat}); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -20,6 +20,12 @@ type Store interface {
 // is not there is [ErrNotFound].
 type Tx interface {
 	postTx
+	viewTx
+	roomTx
+	memberTx
+	inviteTx
+	personTx
+	relationTx
 	noticeTx
 	presenceTx
 	eventTx
@@ -53,6 +59,9 @@ type Options struct {
 	ExternalAttachments bool
 	// DirectoryContacts restricts the search for people to contacts and common groups.
 	DirectoryContacts bool
+	// EmailVisibility is who sees the addresses of people who have not chosen:
+	// "everyone", which empty means, "contacts" or "self".
+	EmailVisibility string
 	// Live is told of changes that are not events; nil is nobody.
 	Live Live
 	// Limits bound how often one person does something; zero values mean defaults.
@@ -110,6 +119,9 @@ func setDefault[T comparable](v *T, value T) {
 		*v = value
 	}
 }
+
+// Attach tells who is told of what is no event. It is called before any other method.
+func (s *Service) Attach(l Live) { s.o.Live = l }
 
 // Options returns the options in force.
 func (s *Service) Options() Options { return s.o }

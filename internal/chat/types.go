@@ -279,7 +279,7 @@ type View struct {
 	Chat   Chat
 	Member Member
 	// Companion is the other person of a direct chat, else nil.
-	Companion *Person
+	Companion *PersonView
 	// LastMessage is the newest that the member sees, nil if there is none.
 	LastMessage *Message
 	Read        ReadState

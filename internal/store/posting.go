@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/kuranty/kuranty/internal/chat"
 )
@@ -221,12 +222,20 @@ func (tx chatTx) Writable(ctx context.Context, user, other int64) (bool, error) 
 // directKey names the direct chat of two users.
 func directKey(a, b int64) string { return fmt.Sprintf("%d:%d", min(a, b), max(a, b)) }
 
-const reveal = `UPDATE members SET hidden = FALSE WHERE chat_id = $1 AND hidden`
+const reveal = `UPDATE members SET hidden = FALSE WHERE chat_id = $1 AND hidden RETURNING user_id`
 
 // Reveal implements chat's sending.
-func (tx chatTx) Reveal(ctx context.Context, id int64) error {
-	_, err := tx.exec(ctx, reveal, id)
-	return err
+func (tx chatTx) Reveal(ctx context.Context, id int64) (from []int64, err error) {
+	err = tx.query(ctx, reveal, args(id), func(r row) error {
+		var user int64
+		if err := r.Scan(&user); err != nil {
+			return fmt.Errorf("scan member: %w", err)
+		}
+		from = append(from, user)
+		return nil
+	})
+	slices.Sort(from)
+	return from, err
 }
 
 const quoted = `SELECT m.id, m.seq, m.sender_id, coalesce(u.name, ''), m.text, m.deleted_at > 0, m.attachments <> ''
