@@ -27,6 +27,7 @@ type Tx interface {
 	personTx
 	relationTx
 	noticeTx
+	rosterTx
 	presenceTx
 	eventTx
 }
