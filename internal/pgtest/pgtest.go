@@ -16,7 +16,7 @@
 //
 // No goroutine is left behind. A small shell watches the test process through a
 // pipe and, however that process ends (SIGKILL included), stops the server and
-// removes its files; it may outlive the process by about a second.
+// removes its files; it may outlive the process by a second or two.
 package pgtest
 
 import (
@@ -135,7 +135,9 @@ func (s *Server) launch() error {
 // watchOver starts the shell that cleans up after this process. It reads a pipe
 // into which nothing is written, so what it waits for is the end of the process.
 func (s *Server) watchOver() error {
-	const script = `cat; "$1/pg_ctl" --pgdata "$2/data" --mode immediate stop; rm -rf "$2"`
+	// Several times, because an initdb that has lost its parent may still be writing.
+	const script = `cat; "$1/pg_ctl" --pgdata "$2/data" --mode immediate stop
+		for i in 1 2 3 4 5; do rm -rf "$2" && break; sleep 1; done`
 	cmd, err := asUser(exec.Command("/bin/sh", "-c", script, "pgtest", s.bin, s.dir))
 	if err != nil {
 		return err
@@ -161,7 +163,7 @@ func (s *Server) Close() {
 		return
 	}
 	s.watch.Close()
-	_ = s.watching.Wait() // the script ends with the status of rm, which has nothing to tell
+	_ = s.watching.Wait() // the status of rm has nothing to tell
 	s.watch = nil
 }
 
