@@ -39,6 +39,9 @@ type Sending struct {
 	// Unlimited is not counted among what the sender may send in a time: a service sends
 	// it, which no rate bounds.
 	Unlimited bool
+	// copied says that the content is that of a message the sender sees: its files are
+	// somebody else's perhaps, and it calls nobody.
+	copied bool
 }
 
 // postTx is what sending needs.
@@ -69,8 +72,9 @@ type postTx interface {
 	Mentionable(ctx context.Context, chat, except int64, users []int64, names []string) (map[int64]string, error)
 	// AddMentions remembers who was mentioned in a message.
 	AddMentions(ctx context.Context, m *Message, users []int64) error
-	// Index makes a message's text findable.
+	// Index makes a message's text findable, Unindex forgets it.
 	Index(ctx context.Context, m *Message) error
+	Unindex(ctx context.Context, m *Message) error
 }
 
 // Posted is a chat and its member after [postTx.Post].
@@ -156,8 +160,6 @@ func (s *Service) checkSending(in Sending) (Sending, error) {
 	switch {
 	case in.Text == "" && len(in.Files) == 0:
 		return in, &FieldError{"text", "must not be empty without attachments"}
-	case len(in.Files) > maxAttachments:
-		return in, &LimitError{Field: "attachments", Got: len(in.Files), Limit: maxAttachments, Unit: "files"}
 	case in.ClientID != "" && !validClientID(in.ClientID):
 		return in, &FieldError{"client_id", "must be 1 to 100 printable ASCII characters"}
 	case len(in.Mentions) > maxMentions:
@@ -167,12 +169,21 @@ func (s *Service) checkSending(in Sending) (Sending, error) {
 	case in.Metadata != nil && (in.Metadata[0] != '{' || !json.Valid(in.Metadata)):
 		return in, &FieldError{"metadata", "must be a JSON object"}
 	}
-	for i := range in.Files {
-		if err := s.checkAttachment(&in.Files[i]); err != nil {
-			return in, err
+	in.Files = slices.Clone(in.Files)
+	return in, s.checkFiles(in.Files)
+}
+
+// checkFiles checks what can be checked of files without looking for them.
+func (s *Service) checkFiles(files []Attachment) error {
+	if len(files) > maxAttachments {
+		return &LimitError{Field: "attachments", Got: len(files), Limit: maxAttachments, Unit: "files"}
+	}
+	for i := range files {
+		if err := s.checkAttachment(&files[i]); err != nil {
+			return err
 		}
 	}
-	return in, nil
+	return nil
 }
 
 // hash is what a repetition must agree in: text, files, reply (chat-api.md §C.4).
@@ -191,7 +202,7 @@ func (s *Service) post(ctx context.Context, tx Tx, user, chat int64, in Sending,
 	if err != nil {
 		return Message{}, err
 	}
-	if err := s.mayPost(ctx, tx, &p, user); err != nil {
+	if err := s.mayPost(ctx, tx, &p); err != nil {
 		return Message{}, err
 	}
 	m := Message{
@@ -208,12 +219,7 @@ func (s *Service) post(ctx context.Context, tx Tx, user, chat int64, in Sending,
 		}
 		m.ReplyTo = &q
 	}
-	files, err := s.attachable(ctx, tx, user, in.Files)
-	if err != nil {
-		return Message{}, err
-	}
-	m.Files = files
-	mentioned, err := s.mentioned(ctx, tx, &p, &m, in.Mentions, in.MentionAll)
+	mentioned, err := s.fill(ctx, tx, &p, &m, &in)
 	if err != nil {
 		return Message{}, err
 	}
@@ -231,15 +237,21 @@ func (s *Service) post(ctx context.Context, tx Tx, user, chat int64, in Sending,
 	return m, s.announce(ctx, tx, event.MessageCreated, chat, m.EventSeq, m.ID, user, MessagePayload{Message: m})
 }
 
+// fill fills in the files of m and whom it mentions, and returns those to tell.
+func (s *Service) fill(ctx context.Context, tx Tx, p *Posted, m *Message, in *Sending) (mentioned []int64, err error) {
+	if in.copied {
+		m.Files = in.Files
+		return nil, nil
+	}
+	if m.Files, err = s.attachable(ctx, tx, p.Sender.ID, in.Files); err != nil {
+		return nil, err
+	}
+	return s.mentioned(ctx, tx, p, m, in.Mentions, in.MentionAll)
+}
+
 // follow stores what hangs on a message: its files, mentions and index entries.
 func (s *Service) follow(ctx context.Context, tx Tx, m *Message, mentioned []int64) error {
-	var ids []string
-	for _, f := range m.Files {
-		if f.ID != "" {
-			ids = append(ids, f.ID)
-		}
-	}
-	if len(ids) > 0 {
+	if ids := fileIDs(m.Files); len(ids) > 0 {
 		if err := tx.Attach(ctx, m.ID, ids); err != nil {
 			return err
 		}
@@ -249,13 +261,18 @@ func (s *Service) follow(ctx context.Context, tx Tx, m *Message, mentioned []int
 			return err
 		}
 	}
-	if len(mentioned) == 0 {
+	return s.mention(ctx, tx, m, mentioned)
+}
+
+// mention remembers who was mentioned in a message, and tells them.
+func (s *Service) mention(ctx context.Context, tx Tx, m *Message, users []int64) error {
+	if len(users) == 0 {
 		return nil
 	}
-	if err := tx.AddMentions(ctx, m, mentioned); err != nil {
+	if err := tx.AddMentions(ctx, m, users); err != nil {
 		return err
 	}
-	for _, user := range mentioned {
+	for _, user := range users {
 		err := s.notify(ctx, tx, user, "mention", m.ID, m.Sender.ID, MentionData{
 			Chat: m.Chat, Message: m.ID, Seq: m.Seq, Sender: m.Sender.ID, SenderName: m.Sender.Name, Excerpt: Excerpt(m.Text, excerptLength),
 		})
@@ -279,25 +296,18 @@ type MentionData struct {
 	Excerpt    string `json:"excerpt"`
 }
 
-// mayPost checks the rules of the chat for a new message.
-func (s *Service) mayPost(ctx context.Context, tx Tx, p *Posted, user int64) error {
+// mayPost checks the rules of the chat for a new message, and shows a direct chat to
+// both.
+func (s *Service) mayPost(ctx context.Context, tx Tx, p *Posted) error {
+	if err := s.mayWrite(ctx, tx, &p.Chat, &p.Member); err != nil {
+		return err
+	}
 	switch p.Chat.Kind {
 	case Direct:
-		other := p.Chat.Companion(user)
-		ok, err := tx.Writable(ctx, user, other)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return ErrCannotMessage
-		}
-		return s.reveal(ctx, tx, p.Chat.ID, user)
+		return s.reveal(ctx, tx, p.Chat.ID, p.Member.User)
 	case Group:
 		if p.Member.Role != Plain {
 			return nil
-		}
-		if p.Chat.Settings.WhoCanPost == Admins {
-			return ErrForbidden
 		}
 		slow := int64(p.Chat.Settings.SlowMode) * 1000
 		if wait := p.Member.LastSentAt + slow - s.now(); slow > 0 && wait > 0 {
@@ -321,14 +331,26 @@ func (s *Service) reveal(ctx context.Context, tx Tx, chat, by int64) error {
 	return nil
 }
 
-// attachable replaces files that the sender uploaded by what the server knows of them.
-func (s *Service) attachable(ctx context.Context, tx Tx, user int64, files []Attachment) ([]Attachment, error) {
-	var ids []string
-	for _, f := range files {
-		if f.ID != "" {
-			ids = append(ids, f.ID)
+// mayWrite checks whether a member may write in the chat at all.
+func (s *Service) mayWrite(ctx context.Context, tx postTx, c *Chat, m *Member) error {
+	switch c.Kind {
+	case Direct:
+		ok, err := tx.Writable(ctx, m.User, c.Companion(m.User))
+		if err == nil && !ok {
+			err = ErrCannotMessage
+		}
+		return err
+	case Group:
+		if m.Role == Plain && c.Settings.WhoCanPost == Admins {
+			return ErrForbidden
 		}
 	}
+	return nil
+}
+
+// attachable replaces files that the sender uploaded by what the server knows of them.
+func (s *Service) attachable(ctx context.Context, tx Tx, user int64, files []Attachment) ([]Attachment, error) {
+	ids := fileIDs(files)
 	if len(ids) == 0 {
 		return files, nil
 	}
@@ -350,4 +372,14 @@ func (s *Service) attachable(ctx context.Context, tx Tx, user int64, files []Att
 		out[i].Caption = caption
 	}
 	return out, nil
+}
+
+// fileIDs are the ids of the uploaded ones among files.
+func fileIDs(files []Attachment) (ids []string) {
+	for _, f := range files {
+		if f.ID != "" {
+			ids = append(ids, f.ID)
+		}
+	}
+	return ids
 }

@@ -20,6 +20,13 @@ type Store interface {
 // is not there is [ErrNotFound].
 type Tx interface {
 	postTx
+	messageTx
+	editTx
+	deleteTx
+	reactionTx
+	pinTx
+	pageTx
+	receiptTx
 	viewTx
 	roomTx
 	memberTx

@@ -298,6 +298,10 @@ type Page struct {
 	Member   Member
 	Messages []Message
 	Read     ReadState
+	// Marks are how far each other member has read, in chats that are small enough.
+	Marks []Mark
 	// Before and After say that there are more on that side.
 	Before, After bool
+	// Total is how many messages all pages have, if that was asked for.
+	Total int
 }

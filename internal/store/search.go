@@ -8,3 +8,6 @@ import (
 
 // Index implements chat's sending.
 func (tx chatTx) Index(context.Context, *chat.Message) error { return nil }
+
+// Unindex implements chat's sending.
+func (tx chatTx) Unindex(context.Context, *chat.Message) error { return nil }

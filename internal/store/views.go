@@ -60,10 +60,12 @@ const (
 	// How far others have read is told in direct chats only if both tell (chat-api.md §0.7).
 	othersRead = `CASE WHEN c.kind <> 'direct' THEN coalesce((SELECT x.read_seq FROM members AS x
 			WHERE x.chat_id = c.id AND x.user_id <> i.user_id AND x.state = 'active' ORDER BY x.read_seq DESC LIMIT 1), 0)
-		WHEN me.privacy LIKE '%"read_receipts":false%' OR w.privacy LIKE '%"read_receipts":false%' THEN 0 ELSE coalesce(o.read_seq, 0) END`
+		WHEN ` + silent + ` THEN 0 ELSE coalesce(o.read_seq, 0) END`
+	silent = `(me.privacy LIKE '%"read_receipts":false%' OR w.privacy LIKE '%"read_receipts":false%')`
 
-	// Delivery has no index; in large groups only reading counts.
-	othersDelivered = `CASE WHEN c.kind = 'direct' THEN coalesce(o.delivered_seq, 0) WHEN c.member_count > 100 THEN 0
+	// Delivery has no index; in large groups only reading counts. Reading moves the mark of
+	// delivery too, so that tells as much.
+	othersDelivered = `CASE WHEN c.kind = 'direct' AND ` + silent + ` THEN 0 WHEN c.kind = 'direct' THEN coalesce(o.delivered_seq, 0) WHEN c.member_count > 100 THEN 0
 		ELSE coalesce((SELECT max(x.delivered_seq) FROM members AS x WHERE x.chat_id = c.id AND x.user_id <> i.user_id AND x.state = 'active'), 0) END`
 
 	// lastShown is the id of the newest message that the member sees.
