@@ -274,8 +274,12 @@ func readManifest(z *zip.Reader) (*Manifest, error) {
 		return nil, fmt.Errorf("%w: it has no %s", ErrNoBackup, manifestName)
 	}
 	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxLine)) // to its end, where the checksum is
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrNoBackup, manifestName, err)
+	}
 	var m Manifest
-	if err := json.NewDecoder(f).Decode(&m); err != nil {
+	if err := json.Unmarshal(text, &m); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNoBackup, manifestName, err)
 	}
 	if m.Format != backupVersion {
