@@ -35,6 +35,7 @@ type Tx interface {
 	relationTx
 	noticeTx
 	rosterTx
+	audienceTx
 	presenceTx
 	eventTx
 }
