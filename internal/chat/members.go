@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/search"
 )
 
 const (
@@ -41,12 +42,11 @@ type MemberList struct {
 // MembersPage is a [MembersQuery] as the store reads it. After is the place after which
 // the page begins.
 type MembersPage struct {
-	State    string
-	Name     string
-	Role     string
-	After    MemberPlace
-	Limit    int
-	Counting bool
+	State string
+	// Name is folded ([search.Fold]).
+	Name, Role string
+	After      MemberPlace
+	Limit      int
 }
 
 // MemberPlace is a member's place in the list. Rank is 0 for owners, 1 for admins.
@@ -81,10 +81,13 @@ type memberTx interface {
 	RevokeInvitesOf(ctx context.Context, chat, user, now int64) error
 }
 
-// Members returns a page of the members of a chat. The error is [ErrNotFound] or a
-// [*FieldError].
+// Members returns a page of the members of a chat. The errors are [ErrNotFound],
+// [*FieldError] and [*LimitError].
 func (s *Service) Members(ctx context.Context, user, chat int64, q MembersQuery) (list MemberList, err error) {
-	p := MembersPage{State: Active, Name: q.Name, Role: q.Role, Limit: clamp(q.Limit, maxMembers), After: MemberPlace{Rank: -1}}
+	if err := checkLength("q", q.Name, maxNeedle); err != nil {
+		return list, err
+	}
+	p := MembersPage{State: Active, Name: search.Fold(q.Name), Role: q.Role, Limit: clamp(q.Limit, maxMembers), After: MemberPlace{Rank: -1}}
 	switch q.Role {
 	case "", Owner, Admin, Plain:
 	default:
