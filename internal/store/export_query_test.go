@@ -29,3 +29,17 @@ func (s *Store) MustEvents(t testing.TB, stream string, since int64) (found []ev
 	}
 	return found
 }
+
+// MustRows calls scan for each row of a query of a test.
+func (s *Store) MustRows(t testing.TB, query string, args []any, scan func(scan func(dest ...any))) {
+	t.Helper()
+	err := s.View(context.Background(), func(tx *Tx) error {
+		return tx.query(context.Background(), query, args, func(r row) (err error) {
+			scan(func(dest ...any) { err = r.Scan(dest...) })
+			return err
+		})
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
