@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/kuranty/kuranty/internal/chat"
+	"github.com/kuranty/kuranty/internal/search"
+)
+
+const (
+	indexSQLite   = `INSERT OR REPLACE INTO message_index (rowid, tokens, facts) VALUES ($1, $2, $3)`
+	indexPostgres = `INSERT INTO message_index (rowid, tsv) VALUES ($1, ($2::text || $3::text)::tsvector)
+		ON CONFLICT (rowid) DO UPDATE SET tsv = excluded.tsv`
+	unindexSQLite   = `DELETE FROM message_index WHERE rowid IN (SELECT value FROM json_each($1))`
+	unindexPostgres = `DELETE FROM message_index WHERE rowid IN (SELECT value::bigint FROM jsonb_array_elements_text($1::jsonb))`
+)
+
+// Index implements chat's sending.
+func (tx chatTx) Index(ctx context.Context, m *chat.Message) error {
+	return tx.index(ctx, m.ID, m.Chat, m.Text)
+}
+
+// Reindex implements chat's search.
+func (tx chatTx) Reindex(ctx context.Context, m *chat.Message) error {
+	return tx.index(ctx, m.ID, m.Chat, m.Text)
+}
+
+// Unindex implements chat's sending.
+func (tx chatTx) Unindex(ctx context.Context, m *chat.Message) error {
+	list, err := idList([]int64{m.ID})
+	if err != nil {
+		return err
+	}
+	if _, err := tx.exec(ctx, tx.text(unindexSQLite, unindexPostgres), list); err != nil {
+		return fmt.Errorf("take message out of the index: %w", err)
+	}
+	return nil
+}
+
+// index puts a text into the index, in the place of what was there of the message.
+func (tx *Tx) index(ctx context.Context, id, chat int64, text string) error {
+	var err error
+	if tx.dialect == Postgres {
+		_, err = tx.exec(ctx, indexPostgres, id, search.TSVector(text), factsTSVector(chat, text))
+	} else {
+		_, err = tx.exec(ctx, indexSQLite, id, search.IndexText(text), facts(chat, text))
+	}
+	if err != nil {
+		return fmt.Errorf("index message: %w", err)
+	}
+	return nil
+}
+
+// linkFact is what the index says of a message with a link.
+const linkFact = "link"
+
+// facts are what the index says of a message beside its words: its chat, and whether
+// there is a link. So a search in some chats reads nothing of the others.
+func facts(chat int64, text string) string {
+	f := strconv.FormatInt(chat, 10)
+	if search.HasLink(text) {
+		f += " " + linkFact
+	}
+	return f
+}
+
+// factsTSVector is the same for PostgreSQL, where a sign that no word has keeps facts and
+// words apart.
+func factsTSVector(chat int64, text string) string {
+	f := " '#" + strconv.FormatInt(chat, 10) + "'"
+	if search.HasLink(text) {
+		f += " '#" + linkFact + "'"
+	}
+	return f
+}
