@@ -1,0 +1,131 @@
+package chequite_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/chat"
+	"github.com/kuranty/kuranty/internal/compat/chequite"
+)
+
+var update = flag.Bool("update", false, "write testdata anew")
+
+// golden compares JSON, laid out for reading, with a file.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Indent(&b, bytes.TrimSpace(got), "", "  "); err != nil {
+		t.Fatalf("%v in %s", err, got)
+	}
+	b.WriteByte('\n')
+	file := filepath.Join("testdata", name+".json")
+	if *update {
+		if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), b.String()); d != "" {
+		t.Errorf("%s: %s", file, d)
+	}
+}
+
+// aFile is a picture of a message, and aLink a file elsewhere.
+var (
+	aFile = chat.Attachment{
+		ID: "f_1", Kind: "image", Name: "a.jpg", MIME: "image/jpeg", Size: 12345, Width: 800, Height: 600,
+		Blurhash: "LKO2", SHA256: "ab", Thumb: true,
+	}
+	aLink = chat.Attachment{Kind: "document", Name: "b.pdf", MIME: "application/pdf", Size: 1, URL: "https://elsewhere/b.pdf"}
+)
+
+// scene is what user 1 sees: a chat with user 9, who is away, in which three messages
+// stand; one of two empty with user 3, who is there; and a group.
+func scene(t *testing.T) (*stage, there) {
+	mikhail := chat.PersonView{Person: chat.Person{ID: 9, Name: "Михаил Михайлов", Email: "m@example.com", Avatar: "f_9"}, EmailShown: true}
+	alexey := chat.PersonView{Person: chat.Person{ID: 3, Name: "Алексей Алексеев <b>", Email: "hidden@example.com"}}
+	peter := chat.PersonView{Person: chat.Person{ID: 1, Name: "Пётр Петров", Email: "p@example.com"}, EmailShown: true}
+	direct := chat.Chat{ID: 137, Kind: chat.Direct, LastSeq: 4, LastActivityAt: at(t, "15:33:00.000")}.WithPair(1, 9)
+	messages := []chat.Message{
+		{ID: 8118, Chat: 137, Seq: 1, Type: chat.SystemMessage, Text: "Чат создан", CreatedAt: at(t, "15:30:00.000")},
+		{ID: 8119, Chat: 137, Seq: 2, Type: chat.TextMessage, Sender: mikhail.Person, Files: []chat.Attachment{aFile, aLink}, CreatedAt: at(t, "15:31:00.000")},
+		{ID: 8120, Chat: 137, Seq: 4, Type: chat.TextMessage, Sender: peter.Person, Text: "Привет", ClientID: "c1", EditedAt: 1, CreatedAt: at(t, "15:33:00.120")},
+	}
+	read := chat.ReadState{Own: 1, Others: 1}
+	s := &stage{
+		people: map[int64]chat.PersonView{1: peter, 3: alexey, 9: mikhail},
+		page:   chat.Page{Chat: direct, Messages: messages, Read: read, Before: true},
+		views: []chat.View{
+			{Chat: chat.Chat{ID: 150, Kind: chat.Group, Title: "Группа", Avatar: "f_150", LastActivityAt: 2}, Member: chat.Member{User: 1, PinOrder: 1}, Unread: 3},
+			{Chat: direct, Member: chat.Member{User: 1}, Companion: &mikhail, LastMessage: &messages[2], Read: read},
+			{Chat: chat.Chat{ID: 160, Kind: chat.Saved, LastActivityAt: 5}, Member: chat.Member{User: 1}},
+			{Chat: chat.Chat{ID: 138, Kind: chat.Direct, LastActivityAt: 1}.WithPair(1, 3), Member: chat.Member{User: 1}, Companion: &alexey},
+		},
+	}
+	return s, there{3: {Online: true}, 9: {LastSeen: at(t, "14:00:00.000")}}
+}
+
+func TestAnswers(t *testing.T) {
+	s, p := scene(t)
+	h := onStage(t, s, chequite.Options{Presence: p}).Handler()
+	for _, c := range []struct{ name, path, zone string }{
+		{"user", "/api/get-user-info", ""},
+		{"chats", "/api/chats", ""},
+		{"chats-utc", "/api/chats?limit=1", "UTC"},
+		{"messages", "/api/chats/137/messages", ""},
+		{"messages-unmarked", "/api/chats/137/messages?mark_read=0", "Asia/Tokyo"},
+		{"not-found", "/api/chats/138/messages", ""},
+		{"invalid", "/api/chats?limit=0", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := get(t, c.path)
+			if c.zone != "" {
+				r.Header.Set("X-Timezone", c.zone)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			golden(t, c.name, w.Body.Bytes())
+		})
+	}
+}
+
+// unwrap takes the JSON out of the JSON string that every publication is.
+func unwrap(t testing.TB, data []byte) []byte {
+	t.Helper()
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		t.Fatalf("%s is no JSON string: %v", data, err)
+	}
+	return []byte(text)
+}
+
+func TestPublications(t *testing.T) {
+	s, p := scene(t)
+	c := onStage(t, s, chequite.Options{Presence: p})
+	for i, name := range []string{"published-system", "published-files", "published-text"} {
+		e, err := event.New(event.MessageCreated, time.UnixMilli(s.page.Messages[i].CreatedAt), chat.MessagePayload{Message: s.page.Messages[i]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := c.Message(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name, unwrap(t, data))
+	}
+	golden(t, "typing", unwrap(t, c.Typing(chat.Typist{Chat: 138, Person: chat.Person{ID: 3}, Typing: true})))
+	golden(t, "online", unwrap(t, c.Status(3, true, 0)))
+	golden(t, "offline", unwrap(t, c.Status(3, false, at(t, "15:30:00.000"))))
+}

@@ -1,0 +1,165 @@
+package chequite
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kuranty/kuranty/internal/apierror"
+	"github.com/kuranty/kuranty/internal/identity"
+)
+
+// call is one request of somebody who has been recognized.
+type call struct {
+	*http.Request
+	header http.Header // of the answer
+	caller identity.Caller
+	// zone is that of the times in the answer.
+	zone *time.Location
+	body fields // of POST requests
+}
+
+// user is who calls.
+func (r *call) user() int64 { return r.caller.User }
+
+// methods are the endpoints of one path.
+type methods map[string]func(*Contract, *call) (any, error)
+
+// handle answers requests for a path: it recognizes the caller, reads the body, and
+// writes what the endpoint returns, or the error.
+func (c *Contract) handle(m methods) http.Handler {
+	allow := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, err := c.answer(w, r, m, allow)
+		var body []byte
+		if err == nil {
+			body, err = encode(answer)
+		}
+		if err != nil {
+			c.refuse(w, r, err)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		_, _ = w.Write(body) //nolint:gosec // JSON by its header; the client may have gone
+	})
+}
+
+func (c *Contract) answer(w http.ResponseWriter, r *http.Request, m methods, allow string) (any, error) {
+	if m == nil {
+		return nil, apierror.New(apierror.NotFound, nil)
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	serve := m[method]
+	if serve == nil {
+		w.Header().Set("Allow", allow)
+		return nil, apierror.New(apierror.MethodNotAllowed, nil)
+	}
+	in := &call{Request: r, header: w.Header(), zone: c.o.Location}
+	var err error
+	if in.caller, err = c.authenticate(r.Context(), r); err != nil {
+		return nil, err
+	}
+	c.o.Presence.Active(in.user())
+	if name := r.Header.Get("X-Timezone"); name != "" {
+		var ok bool
+		if in.zone, ok = c.zones.find(name); !ok {
+			return nil, apierror.NewField("X-Timezone", apierror.Invalid)
+		}
+	}
+	if method == http.MethodPost {
+		if in.body, err = readFields(w, r, c.o.BodyBytes); err != nil {
+			return nil, err
+		}
+	}
+	return serve(c, in)
+}
+
+// authenticate tells who calls: a person, for services have no chats.
+func (c *Contract) authenticate(ctx context.Context, r *http.Request) (identity.Caller, error) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if len(r.Header.Values("Authorization")) != 1 || !strings.EqualFold(scheme, "Bearer") {
+		return identity.Caller{}, apierror.New(apierror.Unauthorized, nil)
+	}
+	caller, err := c.o.Authenticate(ctx, strings.TrimSpace(token))
+	if err == nil && caller.User == 0 {
+		err = identity.ErrForbidden
+	}
+	return caller, err
+}
+
+// refuse answers an error. What is not the caller's business goes to the log, with the
+// id by which the caller can ask.
+func (c *Contract) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	e := renamed(apierror.From(err))
+	id := apierror.RequestID(r)
+	w.Header().Set(apierror.HeaderRequestID, id)
+	if e.Code == apierror.Internal || e.Code == apierror.Unavailable && r.Context().Err() == nil {
+		c.o.Logger.Error("request failed", "request_id", id, "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	e.Write(w, r, apierror.A)
+}
+
+// names are what this contract calls fields that the domain calls otherwise.
+var names = map[string]string{"user_id": "companionId", "q": "search", "before_id": "before"}
+
+// renamed returns e with the names of this contract.
+func renamed(e *apierror.Error) *apierror.Error {
+	if len(e.Fields) == 0 {
+		return e
+	}
+	out := *e
+	out.Fields = slices.Clone(e.Fields)
+	for i := range out.Fields {
+		if name := names[out.Fields[i].Name]; name != "" {
+			out.Fields[i].Name = name
+		}
+	}
+	return &out
+}
+
+// pathID reads an id of the path. What is none is no chat or message either.
+func (r *call) pathID(name string) (int64, error) {
+	id, ok := parseID(r.PathValue(name))
+	if !ok {
+		return 0, apierror.New(apierror.NotFound, nil)
+	}
+	return id, nil
+}
+
+// queryInt reads a number of the query from least to most; without one it is otherwise.
+func (r *call) queryInt(name string, least, most, otherwise int) (int, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		return 0, &apierror.Error{Code: apierror.Validation, Fields: []apierror.Field{{
+			Name: name, Reason: apierror.Invalid, Text: "must be " + strconv.Itoa(least) + " to " + strconv.Itoa(most),
+		}}}
+	}
+	return n, nil
+}
+
+// queryFlag reads a boolean of the query; without one it is otherwise.
+func (r *call) queryFlag(name string, otherwise bool) (bool, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	flag, ok := parseFlag(text)
+	if !ok {
+		return false, apierror.NewField(name, apierror.Invalid)
+	}
+	return flag, nil
+}
