@@ -34,6 +34,12 @@ type deleteTx interface {
 // transaction. Either all are deleted or none; one that is deleted already is no error.
 // The errors are [ErrNotFound], [ErrForbidden], [ErrTooLate] and [*LimitError].
 func (s *Service) Delete(ctx context.Context, user int64, messages []int64, forAll bool) error {
+	return s.DeleteIn(ctx, user, 0, messages, forAll)
+}
+
+// DeleteIn is [Service.Delete] for messages of one chat, unless that is 0: one of another
+// chat is [ErrNotFound].
+func (s *Service) DeleteIn(ctx context.Context, user, chat int64, messages []int64, forAll bool) error {
 	messages = slices.Clone(messages)
 	slices.Sort(messages)
 	messages = slices.Compact(messages)
@@ -46,7 +52,7 @@ func (s *Service) Delete(ctx context.Context, user int64, messages []int64, forA
 	if forAll {
 		return s.store.Update(ctx, func(tx Tx) error {
 			for _, id := range messages {
-				if err := s.deleteForAll(ctx, tx, user, id); err != nil {
+				if err := s.deleteForAll(ctx, tx, user, chat, id); err != nil {
 					return err
 				}
 			}
@@ -55,7 +61,7 @@ func (s *Service) Delete(ctx context.Context, user int64, messages []int64, forA
 	}
 	var chats []int64
 	err := s.store.Update(ctx, func(tx Tx) (err error) {
-		chats, err = s.hide(ctx, tx, user, messages)
+		chats, err = s.hide(ctx, tx, user, chat, messages)
 		return err
 	})
 	if err != nil {
@@ -69,11 +75,14 @@ func (s *Service) Delete(ctx context.Context, user int64, messages []int64, forA
 }
 
 // hide hides messages from a user and returns the chats in which that changed something.
-func (s *Service) hide(ctx context.Context, tx Tx, user int64, messages []int64) (chats []int64, err error) {
+func (s *Service) hide(ctx context.Context, tx Tx, user, chat int64, messages []int64) (chats []int64, err error) {
 	for _, id := range messages {
 		m, err := tx.Seen(ctx, user, id)
 		if err != nil {
 			return nil, err
+		}
+		if chat != 0 && m.Chat != chat {
+			return nil, ErrNotFound
 		}
 		hidden, err := tx.Hide(ctx, user, &m)
 		if err != nil {
@@ -86,8 +95,11 @@ func (s *Service) hide(ctx context.Context, tx Tx, user int64, messages []int64)
 	return chats, nil
 }
 
-func (s *Service) deleteForAll(ctx context.Context, tx Tx, user, message int64) error {
+func (s *Service) deleteForAll(ctx context.Context, tx Tx, user, chat, message int64) error {
 	g, err := s.holdMessage(ctx, tx, user, message)
+	if err == nil && chat != 0 && g.Chat != chat {
+		err = ErrNotFound
+	}
 	if err != nil || g.Deleted() {
 		return err
 	}
