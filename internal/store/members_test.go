@@ -31,8 +31,11 @@ func TestAddMembers(t *testing.T) {
 			t.Fatalf("added %v, %v", added, err)
 		}
 		want := []chat.NotAdded{
-			{User: u[1], Reason: chat.NotUnbanned}, {User: u[2], Reason: chat.NotAllowed}, {User: u[3], Reason: chat.NotAllowed},
-			{User: u[4], Reason: chat.NotKnown}, {User: 999_999, Reason: chat.NotKnown},
+			{User: u[1], Reason: chat.NotUnbanned},
+			{User: u[2], Reason: chat.NotAllowed},
+			{User: u[3], Reason: chat.NotAllowed},
+			{User: u[4], Reason: chat.NotKnown},
+			{User: 999_999, Reason: chat.NotKnown},
 		}
 		if !slices.Equal(not, want) {
 			t.Errorf("not added: %v, want %v", not, want)
