@@ -220,9 +220,7 @@ func (b *Builder) message(m *chat.Message) Message {
 	for i := range m.Files {
 		out.Attachments = append(out.Attachments, b.Attachment(&m.Files[i]))
 	}
-	for _, e := range m.Entities {
-		out.Entities = append(out.Entities, Entity{e.Type, e.Offset, e.Length, opt(e.User)})
-	}
+	out.Entities = Entities(m.Entities)
 	out.Reactions = Reactions(m.Reactions, 0)
 	if q := m.ReplyTo; q != nil {
 		out.ReplyToID = &q.ID
@@ -236,6 +234,15 @@ func (b *Builder) message(m *chat.Message) Message {
 	}
 	if s := m.System; s != nil {
 		out.System = &System{s.Event, opt(s.Actor), list(s.Users), opt(s.Value)}
+	}
+	return out
+}
+
+// Entities makes the marked parts of a text.
+func Entities(es []chat.Entity) []Entity {
+	out := make([]Entity, len(es))
+	for i, e := range es {
+		out[i] = Entity{e.Type, e.Offset, e.Length, opt(e.User)}
 	}
 	return out
 }

@@ -134,8 +134,8 @@ func (b *Builder) ofChat(e *event.Event, h head) (any, error) {
 	return h.as(e.Type), nil
 }
 
-// news is what events about a message carry: [chat.MessagePayload], and what events about
-// reactions and pins have beside it.
+// news is what events about a message carry: [chat.MessagePayload], and what
+// [chat.ReactionPayload] and [chat.PinPayload] have beside it.
 type news struct {
 	chat.MessagePayload
 	User      int64           `json:"user_id"`
@@ -167,9 +167,9 @@ func (b *Builder) ofMessage(e *event.Event, h head) (any, error) {
 	return full, nil
 }
 
-// room is what events about a chat carry.
+// room is [chat.RoomPayload] with the changes as they were written.
 type room struct {
-	Chat        chat.Chat                  `json:"chat"`
+	Chat        chat.RoomFacts             `json:"chat"`
 	Changes     map[string]json.RawMessage `json:"changes"`
 	By          int64                      `json:"by"`
 	MemberCount int                        `json:"member_count"`
@@ -194,32 +194,23 @@ func (b *Builder) changes(changed map[string]json.RawMessage) map[string]any {
 	out := make(map[string]any, len(changed))
 	for name, value := range changed {
 		out[name] = value
+		if v := string(value); v == `""` || v == "0" {
+			out[name] = nil // what is not there is null in [Chat]
+		}
 		var ref string
+		var s chat.Settings
 		switch {
 		case name == "avatar" && json.Unmarshal(value, &ref) == nil:
 			out[name] = b.Avatar(ref)
-		case name == "settings":
-			var s chat.Settings
-			if json.Unmarshal(value, &s) == nil {
-				out[name] = settings(s)
-			}
+		case name == "settings" && json.Unmarshal(value, &s) == nil:
+			out[name] = settings(s)
 		}
 	}
 	return out
 }
 
-// membership is what events about members carry.
-type membership struct {
-	Users       []chat.Person `json:"users"`
-	By          int64         `json:"by"`
-	Via         string        `json:"via"`
-	Role        string        `json:"role"`
-	Reason      string        `json:"reason"`
-	MemberCount int           `json:"member_count"`
-}
-
 func (b *Builder) ofMember(e *event.Event, h head) (any, error) {
-	var p membership
+	var p chat.MemberPayload
 	if err := json.Unmarshal(e.Payload, &p); err != nil {
 		return nil, err
 	}
