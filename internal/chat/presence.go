@@ -90,7 +90,7 @@ func (p *Presence) count(user int64, n int) {
 	who.connections += n
 	came := who.connections > 0 && !who.online
 	if who.connections > 0 {
-		who.online = true
+		who.online, who.until = true, time.Time{} // calls no longer count
 	} else {
 		who.at = now.UnixMilli()
 		if until := now.Add(p.o.Grace); until.After(who.until) {
@@ -116,8 +116,9 @@ func (p *Presence) Active(user int64) {
 	}
 	who := p.person(user)
 	came := !who.online
-	who.online, who.at = true, now.UnixMilli()
-	who.until = now.Add(restPresence)
+	if who.connections <= 0 {
+		who.online, who.at, who.until = true, now.UnixMilli(), now.Add(restPresence)
+	}
 	p.mu.Unlock()
 	if came {
 		p.o.Changed(user, true, now.UnixMilli())
