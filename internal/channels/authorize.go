@@ -152,8 +152,12 @@ func (c *Channels) grant(ctx context.Context, user int64, channel string) (realt
 		if size > c.o.LargeGroup {
 			o.JoinLeave, o.ForcePushJoinLeave = false, false
 		}
-	case userChannel, listChannel:
+	case userChannel:
 		allowed = n.id == user
+	case listChannel:
+		if allowed = n.id == user; allowed && c.o.Contract != nil {
+			c.o.Contract.Interested(user)
+		}
 	case systemChannel:
 		allowed = true
 	case statusChannel, presenceChannel:

@@ -73,14 +73,18 @@ type Contract interface {
 	// Typing renders who types for chat.{chatId}, Status who came or went for user-{id}-status.
 	Typing(t chat.Typist) []byte
 	Status(user int64, online bool, lastSeen int64) []byte
-	// Announced is told of each event that was announced, to refresh lists; ListChanged
-	// of changes that are no events. They do not block.
+	// Announced is told of each event that was announced, to refresh lists, and the methods
+	// of Live of changes that are no events. None of them blocks.
 	Announced(e event.Event)
-	ListChanged(user int64)
+	chat.Live
+	// Interested is told of who is about to subscribe to user-{id}-chats.
+	Interested(user int64)
 }
 
 // Options configure [Channels].
 type Options struct {
+	// Sink names the cursor of this process in the log.
+	Sink     string
 	Chats    Chats
 	Accounts Accounts
 	Log      Log
@@ -156,8 +160,12 @@ func setDefault[T comparable](v *T, value T) {
 	}
 }
 
-// Attach tells where to publish. The log is not carried to them before.
-func (c *Channels) Attach(n *realtime.Node) { c.node.Store(n) }
+// Attach tells where to publish, and up to which position of the log all has been
+// announced before. The log is not carried to the channels before.
+func (c *Channels) Attach(n *realtime.Node, pos int64) {
+	c.handled.Store(pos)
+	c.node.Store(n)
+}
 
 // Run does the background work until ctx ends.
 func (c *Channels) Run(ctx context.Context) error {

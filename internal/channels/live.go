@@ -23,6 +23,9 @@ func (l live) Read(id, user, readSeq, message int64, members int) {
 			"timestamp": l.o.Clock().Unix(),
 		})
 	}
+	if l.o.Contract != nil {
+		l.o.Contract.Read(id, user, readSeq, message, members)
+	}
 }
 
 // Delivered implements [chat.Live].
@@ -36,16 +39,17 @@ func (l live) Delivered(id, user, deliveredSeq int64, members int) {
 
 // ChatState implements [chat.Live]: badges of the user's own devices.
 func (l live) ChatState(user, id int64) {
-	if l.interest(userName(user)) {
-		ctx, cancel := context.WithTimeout(context.Background(), liveTimeout)
-		defer cancel()
-		v, err := l.o.Chats.Chat(ctx, user, id)
-		if err != nil {
-			return
-		}
+	if l.o.Contract != nil {
+		l.o.Contract.ChatState(user, id)
+	}
+	if !l.interest(userName(user)) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), liveTimeout)
+	defer cancel()
+	if v, err := l.o.Chats.Chat(ctx, user, id); err == nil {
 		l.notice(ctx, user, "chat_state", stateOf(&v))
 	}
-	l.ListChanged(user)
 }
 
 // ListChanged implements [chat.Live].

@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // membershipsKept bounds the memberships in memory.
@@ -19,6 +20,8 @@ type memberships struct {
 	changes uint64
 	// strangers are users without an account here.
 	strangers map[int64]struct{}
+	// known and asked count look-ups, by whether the database was asked.
+	known, asked atomic.Uint64
 }
 
 type membership struct{ user, chat int64 }
@@ -36,8 +39,10 @@ func (m *memberships) member(ctx context.Context, chats Chats, user, id int64) (
 	changes := m.changes
 	m.mu.Unlock()
 	if known {
+		m.known.Add(1)
 		return size, nil
 	}
+	m.asked.Add(1)
 	_, c, err := chats.Membership(ctx, user, id)
 	if err != nil {
 		return 0, err
@@ -102,4 +107,10 @@ func (m *memberships) noteStranger(user int64) {
 		clear(m.strangers)
 	}
 	m.strangers[user] = struct{}{}
+}
+
+// Lookups returns how many memberships were found in memory, and how many the database
+// was asked for.
+func (c *Channels) Lookups() (known, asked uint64) {
+	return c.memberships.known.Load(), c.memberships.asked.Load()
 }

@@ -63,6 +63,9 @@ func named(f family, digits string) name {
 	return name{}
 }
 
+// UserID reads a user's id as connections have it; 0 is none of ours.
+func UserID(user string) int64 { return userID(user) }
+
 // userID reads a decimal id below 2^53 without sign and leading zeros; 0 is none.
 func userID(s string) int64 {
 	if s == "" || len(s) > 16 || s[0] < '1' || s[0] > '9' {

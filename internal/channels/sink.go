@@ -19,7 +19,7 @@ var membershipLost = protocol.UnsubscribePush{Code: 2000, Reason: "membership lo
 var sessionTerminated = &protocol.Close{Code: 3500, Reason: "invalid token"}
 
 // Name is the name of the sink (see [Channels.Deliver]).
-func (c *Channels) Name() string { return "realtime" }
+func (c *Channels) Name() string { return c.o.Sink }
 
 // Deliver announces events of the log in their channels. For each, first the
 // subscriptions end that it takes away, then it becomes part of the past, and then the

@@ -132,3 +132,25 @@ func (t *Typing) expire() {
 		t.o.Tell(who)
 	}
 }
+
+// MayType is [TypingOptions.Allowed] by the rules of chats: nobody is told in large
+// groups, by people who may not write there, and across a block.
+func (s *Service) MayType(ctx context.Context, user, chat int64) (p Person, tell bool, err error) {
+	err = s.store.View(ctx, func(tx Tx) error {
+		v, err := s.view(ctx, tx, user, chat)
+		if err != nil {
+			return err
+		}
+		if p, err = s.self(ctx, tx, user); err != nil {
+			return err
+		}
+		switch {
+		case v.Chat.Kind == Direct:
+			tell, err = tx.Writable(ctx, user, v.Chat.Companion(user))
+		case v.Chat.Kind == Group:
+			tell = v.Chat.MemberCount <= s.o.LargeGroup && v.Permissions().Post
+		}
+		return err
+	})
+	return p, tell, err
+}

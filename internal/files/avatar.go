@@ -1,6 +1,7 @@
 package files
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path"
@@ -38,4 +39,15 @@ func (s *Service) OpenAvatar(name string) (io.ReadSeekCloser, File, error) {
 		Kind: KindAvatar, Name: "avatar.jpg", MIME: "image/jpeg", Size: info.Size(),
 		SHA256: stem, CreatedAt: info.ModTime().UnixMilli(),
 	}, nil
+}
+
+// AvatarOf returns the addresses of the avatar that is file id; ok is false if it is none,
+// or the database cannot be asked.
+func (s *Service) AvatarOf(ctx context.Context, id string) (large, small string, ok bool) {
+	f, err := s.file(ctx, id)
+	if err != nil {
+		return "", "", false
+	}
+	large, small = s.AvatarURL(f)
+	return large, small, large != ""
 }

@@ -351,6 +351,16 @@ func (l *Log) prune(ctx context.Context) {
 	}
 }
 
+// Position returns up to where a sink has read.
+func (l *Log) Position(sink string) int64 {
+	for _, r := range l.sinks {
+		if r.sink.Name() == sink {
+			return r.cursor.Load()
+		}
+	}
+	return 0
+}
+
 // Stats is how far a sink is.
 type Stats struct {
 	Sink string

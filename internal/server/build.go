@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/kuranty/kuranty/internal/config"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/policy"
+	"github.com/kuranty/kuranty/internal/store"
 	"github.com/kuranty/kuranty/internal/webui"
 	"github.com/kuranty/kuranty/realtime"
 	"github.com/kuranty/kuranty/realtime/transport"
@@ -27,7 +29,7 @@ func New(res *config.Result, o Options) (*Server, error) {
 	if o.Out == nil {
 		o.Out = io.Discard
 	}
-	if o.Demo && !loopbackHost(c.HTTPServer.Address) {
+	if o.Demo && !c.HTTPServer.Loopback() {
 		return nil, fmt.Errorf("http_server.address: the demo lets everybody in, so it listens on this machine only, not on %s", c.HTTPServer.Address)
 	}
 	dir, err := OpenDataDir(c.Storage.DataDir)
@@ -35,9 +37,13 @@ func New(res *config.Result, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, cfg: c, out: o.Out, dir: dir}
+	settled := settleChat(c, res.Origins["chat.enabled"] != "default")
 	s.publicMetrics = loopbackHost(c.HTTPServer.Address) || res.Origins["prometheus.enabled"] != "default"
 	if err := s.build(); err != nil {
 		return nil, errors.Join(err, dir.Close())
+	}
+	if settled != "" {
+		s.log.Warn(settled)
 	}
 	for _, note := range res.Notes {
 		if note.Warning {
@@ -69,11 +75,24 @@ func (s *Server) build() (err error) {
 	if s.policy, err = policy.New(po); err != nil {
 		return err
 	}
+	if c.Chat.Enabled {
+		if err := s.buildBackend(context.Background()); err != nil {
+			return err
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, s.backend.close())
+			}
+		}()
+	}
 	s.broker = realtime.NewMemoryBroker(realtime.MemoryOptions{})
 	if s.node, err = realtime.New(s.nodeOptions()); err != nil {
 		return err
 	}
-	s.front = &front{log: s.log, access: c.Log.Level == "debug" || c.Log.Level == "trace"}
+	if s.backend != nil {
+		s.backend.channels.Attach(s.node, s.backend.log.Position(s.sinkName()))
+	}
+	s.front = &front{chat: s.backend != nil, log: s.log, access: c.Log.Level == "debug" || c.Log.Level == "trace"}
 	if !c.HTTPAPI.Disabled {
 		s.front.prefix = strings.TrimRight(c.HTTPAPI.HandlerPrefix, "/")
 		if s.api, err = s.newAPI(); err != nil {
@@ -100,6 +119,9 @@ func needed(c *config.Config) []string {
 	if c.HTTPAPI.Key == "" && !c.HTTPAPI.Disabled && !c.HTTPAPI.Insecure {
 		names = append(names, APIKey)
 	}
+	if c.Auth.Secret == "" && c.Chat.Enabled {
+		names = append(names, AuthSecret)
+	}
 	return names
 }
 
@@ -111,6 +133,8 @@ func Adopt(c *config.Config, secrets map[string]string) {
 			c.Client.Token.HMACSecretKey = secrets[name]
 		case APIKey:
 			c.HTTPAPI.Key = secrets[name]
+		case AuthSecret:
+			c.Auth.Secret = secrets[name]
 		}
 	}
 }
@@ -121,6 +145,7 @@ func secretsOf(c *config.Config) []string {
 	return []string{
 		t.HMACSecretKey, t.HMACPreviousSecretKey, s.HMACSecretKey, s.HMACPreviousSecretKey,
 		c.HTTPAPI.Key, c.HTTPServer.TLS.KeyPEM,
+		c.Storage.DSN, c.Auth.Secret, c.Auth.FirstAdmin.Password, c.Auth.External.HMACSecretKey, c.Chat.Compat.Windi.ProxySecret,
 	}
 }
 
@@ -196,7 +221,7 @@ func (s *Server) demoPage() http.Handler {
 // nodeOptions are those of the realtime core.
 func (s *Server) nodeOptions() realtime.Options {
 	c := &s.cfg.Client
-	return realtime.Options{
+	o := realtime.Options{
 		Name: s.nodeName(), Version: s.o.Version,
 		Channels: s.policy, Authorizer: s.policy, RPC: s.o.RPC,
 		Broker: s.broker, Presence: realtime.NewMemoryPresence(), Logger: s.log,
@@ -208,6 +233,21 @@ func (s *Server) nodeOptions() realtime.Options {
 		RecoveryLimit: c.RecoveryMaxPublications, UserConnectionLimit: c.UserConnectionLimit,
 		IncludeServerTime: c.ConnectIncludeServerTime,
 	}
+	if b := s.backend; b != nil {
+		o.Channels, o.Authorizer, o.Watcher = b.channels, b.channels, b.channels
+		// What the server subscribes a client to is its own and system:notifications beside the chats.
+		o.ServerChannelLimit = max(c.ChannelLimit, s.cfg.Chat.AutoSubscribe+2)
+	}
+	return o
+}
+
+// sinkName names the cursor of this node in the event log. Nodes that share a database
+// have one each.
+func (s *Server) sinkName() string {
+	if s.cfg.Storage.Driver == store.Postgres {
+		return "realtime@" + s.nodeName()
+	}
+	return "realtime"
 }
 
 // nodeName is the configured name, or the host's with the port (server-api.md §3.10).

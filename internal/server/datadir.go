@@ -24,6 +24,7 @@ const (
 const (
 	TokenSecret = "client.token.hmac_secret_key"
 	APIKey      = "http_api.key" //nolint:gosec // the name of a key, not a key
+	AuthSecret  = "auth.secret"
 )
 
 // DataDir is an open data folder. It belongs to one process until Close.

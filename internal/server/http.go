@@ -17,6 +17,7 @@ import (
 type front struct {
 	api    http.Handler // nil if the API is off
 	prefix string       // of the API, without a slash at the end
+	chat   bool         // the contracts of chat are served
 	rest   *http.ServeMux
 	log    *slog.Logger
 	// access says that each request is logged; it is not worth its cost otherwise.
@@ -34,11 +35,26 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			f.log.Debug("request", "method", r.Method, "path", r.URL.Path, "peer", r.RemoteAddr, "took", time.Since(start))
 		}(time.Now())
 	}
-	if f.api != nil && below(r.URL.Path, f.prefix) {
+	if f.api != nil && below(r.URL.Path, f.prefix) && !f.contract(r.URL.Path) {
 		f.api.ServeHTTP(w, r)
 		return
 	}
 	f.rest.ServeHTTP(w, r)
+}
+
+// contract tells whether a path below /api belongs to a contract of chat, not to the
+// server API: they share that root, and no name (chat-api.md §D.1).
+func (f *front) contract(path string) bool {
+	rest, ok := strings.CutPrefix(path, "/api/")
+	if !ok || !f.chat {
+		return false
+	}
+	first, _, _ := strings.Cut(rest, "/")
+	switch first {
+	case "v1", "v2", "get-user-info", "chats", "typing", "search-users", "update-centrifugo-token":
+		return true
+	}
+	return false
 }
 
 // contain ends a request whose handler panicked.
@@ -73,6 +89,12 @@ func (s *Server) routes() *http.ServeMux {
 		mux.HandleFunc("/", s.notFound)
 		mux.HandleFunc("/{$}", s.startPage)
 	}
+	if b := s.backend; b != nil {
+		h := b.api.Handler()
+		for _, path := range []string{"/api/v2/", "/openapi.json", "/docs/", "/avatars/"} {
+			mux.Handle(path, h)
+		}
+	}
 	if s.cfg.Health.Enabled {
 		mux.HandleFunc("/health", health)
 		mux.HandleFunc("/livez", livez)
@@ -97,6 +119,11 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	if s.state.Load() != running {
 		w.Header().Set("Retry-After", "5")
 		sendText(w, http.StatusServiceUnavailable, "not ready\n")
+		return
+	}
+	if b := s.backend; b != nil && b.store.Ready() != nil {
+		w.Header().Set("Retry-After", "2")
+		sendText(w, http.StatusServiceUnavailable, "not ready: the database is not available\n")
 		return
 	}
 	sendText(w, http.StatusOK, "ready\n")

@@ -47,6 +47,9 @@ func (figures) Describe(out chan<- *prometheus.Desc) {
 	} {
 		out <- d
 	}
+	for _, d := range backendDescriptions {
+		out <- d
+	}
 }
 
 // Collect implements [prometheus.Collector].
@@ -80,6 +83,9 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 	counter(descPanics, n.Panics, "session")
 	counter(descPanics, t.Panics, "connection")
 	counter(descPanics, f.s.front.panics.Load(), "request")
+	if f.s.backend != nil {
+		f.s.backend.collect(out)
+	}
 	if f.s.api == nil {
 		return
 	}

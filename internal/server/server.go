@@ -65,6 +65,7 @@ type Server struct {
 	made    []string
 
 	policy    *policy.Policy
+	backend   *backend // nil if chat is off
 	broker    *realtime.MemoryBroker
 	node      *realtime.Node
 	transport *transport.Server
@@ -78,7 +79,7 @@ type Server struct {
 // Run serves until ctx ends, then stops gracefully (guarantees.md R37) and returns. The
 // error says why the server could not start, or what it could not keep.
 func (s *Server) Run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, s.dir.Close()) }()
+	defer func() { err = errors.Join(err, s.backend.close(), s.dir.Close()) }()
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(s.cfg.HTTPServer.Address, strconv.Itoa(s.cfg.HTTPServer.Port)))
 	if err != nil {
 		return fmt.Errorf("listen (http_server.address, http_server.port): %w", err)
@@ -93,11 +94,12 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	carryCtx, endCarry := context.WithCancel(outlive)
 	defer endCarry()
 	node, carry := run(nodeCtx, s.node.Run), run(carryCtx, func(ctx context.Context) error { return s.transport.Serve(ctx, ln) })
+	behind := run(nodeCtx, s.backend.run)
 
 	tended := run(nodeCtx, func(ctx context.Context) error { tendMemory(ctx); return nil })
 	s.state.Store(running)
 	s.announce(ln.Addr())
-	err = s.wait(ctx, node, carry)
+	err = s.wait(ctx, node, carry, behind)
 
 	s.state.Store(stopping)
 	sessions := s.node.Stats().Sessions
@@ -112,7 +114,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	// The node ends after the listener: it closes sessions that were just being opened.
 	err = errors.Join(err, <-carry)
 	endNode()
-	return errors.Join(err, <-node, <-tended, s.keep())
+	return errors.Join(err, <-node, <-behind, <-tended, s.keep())
 }
 
 // stopTimeout is how long connections have to end; the rest of shutdown.timeout is for
@@ -131,7 +133,7 @@ func run(ctx context.Context, f func(context.Context) error) chan error {
 
 // wait returns nil when ctx ends, or an error when a part ends by itself; until then
 // it reads the configuration again whenever asked to.
-func (s *Server) wait(ctx context.Context, node, carry chan error) error {
+func (s *Server) wait(ctx context.Context, node, carry, behind chan error) error {
 	early := func(part string, ended chan error, err error) error {
 		ended <- nil
 		return fmt.Errorf("%s ended: %w", part, err)
@@ -144,6 +146,8 @@ func (s *Server) wait(ctx context.Context, node, carry chan error) error {
 			return early("realtime node", node, err)
 		case err := <-carry:
 			return early("listener", carry, err)
+		case err := <-behind:
+			return early("what stands on the database", behind, err)
 		case <-s.o.Reload:
 			s.reload()
 		}

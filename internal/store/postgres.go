@@ -146,6 +146,7 @@ func (s *Store) tryPostgres(ctx context.Context, f func(*Tx) error) (err error) 
 		}
 		return classify(err)
 	}
+	s.count.statements.Add(uint64(tx.statements))
 	start := time.Now()
 	if err := db.Commit(); err != nil {
 		if repeatable(err) {

@@ -210,6 +210,9 @@ func (w *writer) commit(group []*operation) {
 			}
 		}
 		if err == nil {
+			err = w.index(ctx, group)
+		}
+		if err == nil {
 			start := time.Now()
 			if _, err = w.exec(ctx, `COMMIT`); err != nil {
 				w.failedCommit(err)
@@ -252,11 +255,12 @@ func (w *writer) perform(ctx context.Context, op *operation) error {
 	before := w.pos
 	op.tx = Tx{store: w.store, dialect: SQLite, q: w}
 	op.err = w.call(op)
+	w.store.count.statements.Add(uint64(op.tx.statements))
 	if op.err == nil {
 		_, err := w.exec(ctx, `RELEASE operation`)
 		return err
 	}
-	w.pos, op.tx.events = before, nil
+	w.pos, op.tx.events, op.tx.indexing = before, nil, nil
 	if fatal(op.err) {
 		return op.err
 	}
@@ -265,6 +269,23 @@ func (w *writer) perform(ctx context.Context, op *operation) error {
 	}
 	_, err := w.exec(ctx, `RELEASE operation`)
 	return err
+}
+
+// index writes what the operations of a group put into the full-text index and took out
+// of it. FTS5 writes a piece of index at every savepoint and merges the pieces later, so
+// that one piece for the whole group saves most of the work.
+func (w *writer) index(ctx context.Context, group []*operation) error {
+	for _, op := range group {
+		if op.err != nil {
+			continue
+		}
+		for _, c := range op.tx.indexing {
+			if _, err := w.exec(ctx, c.query, c.args...); err != nil {
+				return fmt.Errorf("index messages: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // call contains a panic to the operation that raised it.

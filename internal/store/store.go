@@ -85,8 +85,8 @@ type Store struct {
 }
 
 type counters struct {
-	writes, groups, refused atomic.Uint64
-	commitNanos             atomic.Int64
+	writes, groups, refused, statements atomic.Uint64
+	commitNanos                         atomic.Int64
 }
 
 // Stats are counters since start, for metrics.
@@ -94,6 +94,8 @@ type Stats struct {
 	// Writes are the operations committed in Groups transactions; Refused were told
 	// [ErrUnavailable].
 	Writes, Groups, Refused uint64
+	// Statements are those that write transactions ran, those around them apart.
+	Statements uint64
 	// CommitTime is how long all commits took together.
 	CommitTime time.Duration
 }
@@ -175,6 +177,7 @@ func (s *Store) Ready() error {
 func (s *Store) Stats() Stats {
 	return Stats{
 		Writes: s.count.writes.Load(), Groups: s.count.groups.Load(), Refused: s.count.refused.Load(),
+		Statements: s.count.statements.Load(),
 		CommitTime: time.Duration(s.count.commitNanos.Load()),
 	}
 }

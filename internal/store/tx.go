@@ -16,8 +16,12 @@ type Tx struct {
 	store   *Store
 	dialect string
 	q       querier
+	// statements counts those that it ran.
+	statements int
 	// events were appended and wait for the commit.
 	events []event.Event
+	// indexing are changes of the full-text index that wait for the commit (SQLite).
+	indexing []indexing
 	// xid is the number of the transaction, once an event was appended (PostgreSQL).
 	xid string
 }
@@ -37,6 +41,7 @@ func (tx *Tx) Now() int64 { return tx.store.now() }
 
 // exec runs a statement and returns how many rows it changed.
 func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	tx.statements++
 	res, err := tx.q.exec(ctx, query, args...)
 	if err != nil {
 		return 0, classify(err)
@@ -46,11 +51,13 @@ func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int64, error
 
 // queryRow scans the first row of a query into dest; without one it is [sql.ErrNoRows].
 func (tx *Tx) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
+	tx.statements++
 	return classify(tx.q.queryRow(ctx, query, args...).Scan(dest...))
 }
 
 // query calls scan for each row.
 func (tx *Tx) query(ctx context.Context, query string, args []any, scan func(row) error) error {
+	tx.statements++
 	rows, err := tx.q.query(ctx, query, args...)
 	if err != nil {
 		return classify(err)

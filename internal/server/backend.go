@@ -1,0 +1,263 @@
+package server
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/api"
+	"github.com/kuranty/kuranty/internal/channels"
+	"github.com/kuranty/kuranty/internal/chat"
+	"github.com/kuranty/kuranty/internal/chatjson"
+	"github.com/kuranty/kuranty/internal/config"
+	"github.com/kuranty/kuranty/internal/files"
+	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/outbox"
+	"github.com/kuranty/kuranty/internal/store"
+)
+
+// backend is what stands on the database: accounts, chats, files, the event log, and
+// the channels and contracts that show them.
+type backend struct {
+	logger   *slog.Logger
+	store    *store.Store
+	log      *outbox.Log
+	accounts *identity.Accounts
+	chats    *chat.Service
+	files    *files.Service
+	presence *chat.Presence
+	typing   *chat.Typing
+	channels *channels.Channels
+	links    *links
+	json     *chatjson.Builder
+	api      *api.API
+}
+
+// openStartup bounds how long a start waits for the database.
+const openTimeout = 30 * time.Second
+
+// StoreOptions are those of the database of a configuration, whose data folder is dir.
+func StoreOptions(c *config.Config, dir string) store.Options {
+	return store.Options{
+		Driver: c.Storage.Driver, Path: filepath.Join(dir, databaseFile), DSN: c.Storage.DSN,
+		MaxConnections: c.Storage.MaxConnections, UnsafeDurability: c.Storage.UnsafeDurability,
+	}
+}
+
+// databaseFile is SQLite's file in the data folder, filesDir what users uploaded.
+const (
+	databaseFile = "kuranty.db"
+	filesDir     = "files"
+)
+
+// buildBackend opens the database and builds what stands on it. The policy exists, the
+// node does not yet.
+func (s *Server) buildBackend(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	c := s.cfg
+	b := &backend{logger: s.log}
+	o := StoreOptions(c, s.dir.Path())
+	o.Logger = s.log
+	o.Committed = func(events []event.Event) { b.log.Committed(events) }
+	if b.store, err = store.Open(ctx, o); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.store.Close())
+		}
+	}()
+	if b.accounts, err = s.newAccounts(b.store); err != nil {
+		return err
+	}
+	b.files, err = files.New(files.Options{
+		Folder: filepath.Join(s.dir.Path(), filesDir), Store: b.store.Files(), Access: b.store.FileAccess(),
+		Secret: derived(c.Auth.Secret, "links of files"), MaxBytes: c.Chat.Files.MaxSize, Quota: c.Chat.Files.Quota, LinkTTL: c.Chat.Files.URLTTL,
+	})
+	if err != nil {
+		return err
+	}
+	b.chats = chat.New(chatOptions(c, b.store))
+	b.presence = chat.NewPresence(chat.PresenceOptions{
+		Store: b.store.Chat(), Grace: c.Chat.PresenceGrace, Logger: s.log,
+		Changed: func(user int64, online bool, at int64) { b.channels.StatusChanged(user, online, at) },
+	})
+	b.typing = chat.NewTyping(chat.TypingOptions{
+		Allowed: b.chats.MayType, PerSecond: c.Chat.Limits.TypingPerSecond,
+		Tell: func(t chat.Typist) { b.channels.Typing(t) },
+	})
+	if err := s.buildContracts(b); err != nil {
+		return err
+	}
+	b.chats.Attach(b.channels.Live())
+	b.log = outbox.New(b.store, outbox.Options{Retention: c.Events.Retention, Keep: int64(c.Events.Keep), Logger: s.log}, b.channels)
+	if err := b.log.Load(ctx); err != nil {
+		return err
+	}
+	s.backend = b
+	return nil
+}
+
+// derived is a key for one purpose, made of a secret.
+func derived(secret, purpose string) []byte {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write([]byte("kuranty " + purpose))
+	return h.Sum(nil)
+}
+
+// newAccounts returns the accounts as the configuration wants them.
+func (s *Server) newAccounts(st *store.Store) (*identity.Accounts, error) {
+	c := s.cfg
+	o := AccountOptions(c)
+	o.Logger = s.log
+	if t := &c.Client.Token; t.HMACSecretKey != "" {
+		signer, err := signer(t)
+		if err != nil {
+			return nil, err
+		}
+		o.Signer = signer
+	}
+	if c.Auth.Mode != "builtin" {
+		v, err := verifier("auth.external", externalKeys(&c.Auth.External), false)
+		if err != nil {
+			return nil, err
+		}
+		o.External.Verifier = v
+	}
+	return identity.NewAccounts(st.Accounts(), o)
+}
+
+// AccountOptions are those of the accounts of c, but for keys of tokens of others.
+func AccountOptions(c *config.Config) identity.Options {
+	e := &c.Auth.External
+	o := identity.Options{
+		Mode: identity.Mode(c.Auth.Mode), Secret: c.Auth.Secret,
+		AccessTTL: c.Auth.AccessTokenTTL, RefreshTTL: c.Auth.RefreshTokenTTL,
+		Registration: identity.Registration(c.Auth.Registration), Domains: c.Auth.RegistrationDomains,
+		Passwords: identity.PasswordOptions{Parallel: c.Auth.PasswordHashConcurrency},
+		External: identity.ExternalOptions{
+			UserClaim: e.UserClaim, NameClaim: e.NameClaim, EmailClaim: e.EmailClaim, PictureClaim: e.PictureClaim, NumericIDs: e.NumericIDs,
+		},
+	}
+	if c.HTTPAPI.Key != "" {
+		o.ServiceKeys = []string{c.HTTPAPI.Key}
+	}
+	return o
+}
+
+// externalKeys are the keys of the operator's application as those of a token.
+func externalKeys(e *config.External) *config.Token {
+	return &config.Token{
+		HMACSecretKey: e.HMACSecretKey, RSAPublicKey: e.RSAPublicKey, ECDSAPublicKey: e.ECDSAPublicKey, EdDSAPublicKey: e.EdDSAPublicKey,
+		JWKSPublicEndpoint: e.JWKSPublicEndpoint, Issuer: e.Issuer, Audience: e.Audience, RequireExp: e.RequireExp,
+	}
+}
+
+// chatOptions are those of the rules of chat. A limit of 0 in the configuration means
+// the default; time without an end is negative in the rules.
+func chatOptions(c *config.Config, st *store.Store) chat.Options {
+	k, l := &c.Chat, &c.Chat.Limits
+	return chat.Options{
+		Store: st.Chat(), TextLimit: k.TextLimit, MembersLimit: k.MembersLimit,
+		EditWindow: orEndless(k.EditWindow), DeleteWindow: orEndless(k.DeleteWindow),
+		LargeGroup: k.LargeGroup, ReceiptsMaxMembers: k.ReceiptsMaxMembers,
+		ExternalAttachments: k.ExternalAttachments, DirectoryContacts: k.Directory == "contacts",
+		Limits: chat.Limits{
+			SendPerSecond: l.SendPerSecond, SendBurst: l.SendBurst, ChatPerSecond: l.ChatPerSecond, TypingPerSecond: l.TypingPerSecond,
+			SearchPerMinute: l.SearchPerMinute, ChatsPerMinute: l.ChatsPerMinute, ChatsPerDay: l.ChatsPerDay, UploadsPerMinute: l.UploadsPerMinute,
+		},
+	}
+}
+
+func orEndless(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// run carries the log and does the background work of the parts until ctx ends. A nil
+// backend has nothing to do.
+func (b *backend) run(ctx context.Context) error {
+	if b == nil {
+		<-ctx.Done()
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context) error{
+		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.sweepFiles,
+	} {
+		g.Go(func() error { return part(ctx) })
+	}
+	g.Go(func() error {
+		select {
+		case <-b.store.Broken():
+			return b.store.Err()
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return g.Wait()
+}
+
+// sweepEvery is how often files that nobody refers to are looked for.
+const sweepEvery = time.Hour
+
+// sweepFiles removes files that are in no message, until ctx ends.
+func (b *backend) sweepFiles(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if _, err := b.files.Sweep(ctx); err != nil && ctx.Err() == nil {
+				b.logger.Warn("sweep files", "error", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// close gives the database up, after what was accepted has been written.
+func (b *backend) close() error {
+	if b == nil {
+		return nil
+	}
+	return errors.Join(b.store.Close(), b.files.Close())
+}
+
+// collides returns the name of a namespace of the configuration that is one of chat's
+// own.
+func collides(c *config.Config) string {
+	for _, n := range c.Channel.Namespaces {
+		switch n.Name {
+		case "chat", "user", "system", "presence":
+			return n.Name
+		}
+	}
+	return ""
+}
+
+// settleChat switches chat off where its channels would take over those of a
+// configuration that does not ask for it, such as one written for Centrifugo.
+func settleChat(c *config.Config, asked bool) (note string) {
+	name := collides(c)
+	switch {
+	case name == "" || !c.Chat.Enabled:
+		return ""
+	case asked:
+		return fmt.Sprintf("chat.enabled: channels of chats (%s:{id} …) are those of chat, not of channel.namespaces %q", name, name)
+	}
+	c.Chat.Enabled = false
+	return fmt.Sprintf("chat.enabled: chat is off, because channel.namespaces has %q, which is also the name of its channels; set it to true to have chat", name)
+}

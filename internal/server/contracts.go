@@ -1,0 +1,58 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/kuranty/kuranty/internal/api"
+	"github.com/kuranty/kuranty/internal/channels"
+	"github.com/kuranty/kuranty/internal/chatjson"
+)
+
+// buildContracts builds the channels and the HTTP contracts of the backend.
+func (s *Server) buildContracts(b *backend) (err error) {
+	c := s.cfg
+	k := &c.Chat
+	b.links = newLinks(b.files, c.HTTPServer.PublicURL)
+	b.json = chatjson.New(b.links)
+	b.api, err = api.New(api.Options{
+		Chats: b.chats, Accounts: b.accounts, Files: b.files, Presence: b.presence, Typing: b.typing, Replies: b.store,
+		Links: b.links, PublicURL: s.publicURL, Origins: c.Client.AllowedOrigins,
+		RequestsPerMinute: k.Limits.RequestsPerMinute, AnonymousPerMinute: k.Limits.AnonymousPerMinute,
+		UploadBytes: k.Files.MaxSize + 1<<20, Version: s.o.Version, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	o := channels.Options{
+		Sink: s.sinkName(), Chats: b.chats, Accounts: b.accounts, Log: b.store, Policy: s.policy, Render: b.json.Publication,
+		OwnToken: s.ownToken, Presence: b.presence, Typing: b.typing,
+		HistorySize: k.HistorySize, HistoryTTL: k.HistoryTTL, LargeGroup: k.LargeGroup, ReceiptsMaxMembers: k.ReceiptsMaxMembers,
+		AutoSubscribe: k.AutoSubscribe, Logger: s.log,
+	}
+	b.channels = channels.New(o)
+	return nil
+}
+
+// publicURL is where the client of r reaches the server, without a slash at its end.
+func (s *Server) publicURL(r *http.Request) string {
+	if u := s.cfg.HTTPServer.PublicURL; u != "" {
+		return strings.TrimRight(u, "/")
+	}
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + r.Host
+}
+
+// ownToken tells whether a token is a connection token of a user.
+func (s *Server) ownToken(ctx context.Context, token, user string) bool {
+	v, err := verifier("client.token", &s.cfg.Client.Token, false)
+	if err != nil {
+		return false
+	}
+	t, err := v.ConnectionToken(ctx, token)
+	return err == nil && t.User == user
+}
