@@ -36,7 +36,7 @@ type Account struct {
 	// with an external account; empty is none.
 	AvatarFile, Picture string
 	// PasswordHash is argon2id in PHC form, empty if nobody can log in by password.
-	PasswordHash      string
+	PasswordHash      string `json:"-"`
 	Role, Kind, State string
 	// Lang is a language tag such as ru or en-GB, TZ an IANA time zone; empty is not said.
 	Lang, TZ   string
@@ -73,8 +73,8 @@ type Session struct {
 	User int64
 	// Family and Refresh are SHA-256, in hex, of the two parts of the refresh token;
 	// Replaced are the values that Refresh had in the last moments.
-	Family, Refresh string
-	Replaced        []Replaced
+	Family, Refresh string     `json:"-"`
+	Replaced        []Replaced `json:"-"`
 	// Device, Platform, Address and UserAgent are what the client said at login.
 	Device, Platform, Address, UserAgent        string
 	CreatedAt, LastUsedAt, ExpiresAt, RevokedAt int64

@@ -168,9 +168,11 @@ func NewAccounts(store Store, o Options) (*Accounts, error) {
 	if o.Secret == "" {
 		o.Secret = NewSecret()
 	}
+	domains := make([]string, len(o.Domains))
 	for i, d := range o.Domains {
-		o.Domains[i] = strings.ToLower(d)
+		domains[i] = strings.ToLower(d)
 	}
+	o.Domains = domains
 	a.o, a.log = o, o.Logger
 	a.accessKey, a.refreshKey = derive(o.Secret, "access token"), derive(o.Secret, "refresh token")
 	if a.access, err = NewSigner(SignerOptions{HMACSecret: string(a.accessKey), Audience: accessAudience}); err != nil {

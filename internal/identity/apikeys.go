@@ -21,7 +21,8 @@ type Key struct {
 	// ID is "k_" and 26 characters of base32.
 	ID string
 	// Hash is SHA-256 of the key, in hex. Hint is how the key begins, for people.
-	Hash, Hint, Name string
+	Hash       string `json:"-"`
+	Hint, Name string
 	// Scopes are what it may do; see [Caller.Can].
 	Scopes                                      []string
 	CreatedBy                                   int64

@@ -12,7 +12,8 @@ const (
 // callers remembers who callers are, by what they show. What is refused is not
 // remembered.
 type callers struct {
-	now func() int64
+	now  func() int64
+	most int // remembered at once
 
 	mu   sync.Mutex
 	kept map[string]remembered
@@ -34,7 +35,7 @@ type subject struct {
 }
 
 func newCallers(now func() int64) *callers {
-	return &callers{now: now, kept: make(map[string]remembered), bySubject: make(map[subject]map[string]struct{})}
+	return &callers{now: now, most: maxCallers, kept: make(map[string]remembered), bySubject: make(map[subject]map[string]struct{})}
 }
 
 // get returns who showed what has the key, from load if it is not remembered. load also
@@ -64,7 +65,7 @@ func (c *callers) get(key string, load func() (Caller, int64, error)) (Caller, e
 }
 
 func (c *callers) keep(key string, r remembered) {
-	if len(c.kept) >= maxCallers {
+	if len(c.kept) >= c.most {
 		c.makeRoom()
 	}
 	c.kept[key] = r
@@ -85,7 +86,7 @@ func (c *callers) makeRoom() {
 		}
 	}
 	for key := range c.kept {
-		if len(c.kept) < maxCallers*9/10 {
+		if len(c.kept) < c.most*9/10 {
 			return
 		}
 		c.drop(key)

@@ -1,8 +1,10 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 )
 
 // FirstAdminToken returns a token that makes the first administrator, to be printed at
@@ -79,7 +81,7 @@ func (a *Accounts) CreateFirstAdmin(ctx context.Context, token string, in NewAcc
 
 func (a *Accounts) newAdmin(ctx context.Context, in NewAccount) (Account, error) {
 	if in.Name == "" {
-		in.Name = in.Username
+		in.Name, _, _ = strings.Cut(cmp.Or(in.Username, in.Email), "@")
 	}
 	acc, err := in.clean(a.now())
 	if err != nil {

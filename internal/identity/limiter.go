@@ -20,6 +20,8 @@ type limiter struct {
 	limit         int
 	window, first int64 // milliseconds
 
+	most int // keys
+
 	mu   sync.Mutex
 	keys map[string]*attempts
 }
@@ -34,7 +36,7 @@ type attempts struct {
 const maxLimiterKeys = 100_000
 
 func newLimiter(limit int, window, first time.Duration) *limiter {
-	return &limiter{limit: limit, window: window.Milliseconds(), first: first.Milliseconds(), keys: make(map[string]*attempts)}
+	return &limiter{limit: limit, window: window.Milliseconds(), first: first.Milliseconds(), most: maxLimiterKeys, keys: make(map[string]*attempts)}
 }
 
 // take counts an attempt of key at now, in milliseconds since 1970. If it comes too
@@ -47,7 +49,7 @@ func (l *limiter) take(key string, now int64) (wait time.Duration) {
 	defer l.mu.Unlock()
 	a := l.keys[key]
 	if a == nil {
-		if len(l.keys) >= maxLimiterKeys {
+		if len(l.keys) >= l.most {
 			l.forget(now)
 		}
 		a = &attempts{}
@@ -109,7 +111,7 @@ func (l *limiter) forget(now int64) {
 		}
 	}
 	for key := range l.keys {
-		if len(l.keys) < maxLimiterKeys*9/10 {
+		if len(l.keys) < l.most*9/10 {
 			return
 		}
 		delete(l.keys, key)

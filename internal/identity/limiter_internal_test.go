@@ -8,12 +8,13 @@ import (
 
 func TestLimiterForgetsWhenFull(t *testing.T) {
 	l := newLimiter(2, time.Minute, time.Second)
-	for i := range 3 * maxLimiterKeys {
+	l.most = 1000
+	for i := range 3 * l.most {
 		if wait := l.take(fmt.Sprint(i), int64(i)); wait != 0 {
 			t.Fatalf("key %d waits %v", i, wait)
 		}
 	}
-	if n := len(l.keys); n > maxLimiterKeys {
+	if n := len(l.keys); n > l.most {
 		t.Errorf("%d keys", n)
 	}
 }
@@ -21,13 +22,14 @@ func TestLimiterForgetsWhenFull(t *testing.T) {
 func TestCallersAreBounded(t *testing.T) {
 	now := int64(0)
 	c := newCallers(func() int64 { return now })
-	for i := range int64(3 * maxCallers) {
-		now = i / 1000
+	c.most = 1000
+	for i := range int64(3 * c.most) {
+		now = i / 100
 		if _, err := c.get(fmt.Sprint(i), func() (Caller, int64, error) { return Caller{User: i + 1, Session: fmt.Sprint("s", i)}, 0, nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := len(c.kept); n > maxCallers || len(c.bySubject) != 2*n {
+	if n := len(c.kept); n > c.most || len(c.bySubject) != 2*n {
 		t.Errorf("%d callers, %d subjects", n, len(c.bySubject))
 	}
 	now += rememberFor * 10

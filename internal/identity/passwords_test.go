@@ -96,7 +96,7 @@ func TestS10_CostsBelowTheFloorAreRefused(t *testing.T) {
 func TestS10_HashingIsBounded(t *testing.T) {
 	h := newHarness(t, "sqlite", func(o *identity.Options) {
 		// One at a time, each of some hundred milliseconds, and hardly any patience.
-		o.Passwords = identity.PasswordOptions{Memory: 128 << 10, Passes: 4, Parallel: 1, Wait: time.Millisecond}
+		o.Passwords = identity.PasswordOptions{Memory: 64 << 10, Passes: 6, Parallel: 1, Wait: time.Millisecond}
 		o.Limits.LoginFailures = 1000
 	})
 	var wg sync.WaitGroup

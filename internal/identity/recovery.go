@@ -86,7 +86,11 @@ func (a *Accounts) ForgotPassword(_ context.Context, email string, d Device) err
 	if err := a.builtin(); err != nil {
 		return err
 	}
-	if wait := a.registrations.take("forgot "+addressKey(d.Address), a.now()); wait > 0 {
+	key := addressKey(d.Address)
+	if key != "" {
+		key = "forgot " + key
+	}
+	if wait := a.registrations.take(key, a.now()); wait > 0 {
 		return &LimitedError{wait}
 	}
 	if email, err := emailField(email); err == nil && email != "" {

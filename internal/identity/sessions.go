@@ -114,9 +114,9 @@ func (a *Accounts) Refresh(ctx context.Context, raw string, d Device) (Grant, er
 	if !ok {
 		return Grant{}, fmt.Errorf("%w: no refresh token", ErrUnauthorized)
 	}
-	var s Session
+	var found Session
 	err := a.store.View(ctx, func(tx Tx) (err error) {
-		s, err = tx.SessionByFamily(ctx, t.familyHash())
+		found, err = tx.SessionByFamily(ctx, t.familyHash())
 		return err
 	})
 	if err != nil {
@@ -127,10 +127,11 @@ func (a *Accounts) Refresh(ctx context.Context, raw string, d Device) (Grant, er
 	var refused error // what is stored although the caller is refused
 	err = a.store.Update(ctx, func(tx Tx) (err error) {
 		refused = nil
-		if acc, err = tx.LockAccount(ctx, s.User); err != nil {
+		if acc, err = tx.LockAccount(ctx, found.User); err != nil {
 			return unauthorized(err, "account")
 		}
-		if s, err = tx.Session(ctx, s.ID); err != nil {
+		s, err := tx.Session(ctx, found.ID)
+		if err != nil {
 			return unauthorized(err, "session")
 		}
 		now := a.now()
@@ -165,7 +166,7 @@ func (a *Accounts) Refresh(ctx context.Context, raw string, d Device) (Grant, er
 		return Grant{}, err
 	}
 	if refused != nil {
-		a.Forget(s.ID)
+		a.Forget(found.ID)
 		return Grant{}, refused
 	}
 	return a.complete(g, acc)

@@ -38,9 +38,9 @@ const (
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) RETURNING id`
 
 	// PostgreSQL numbers rows from a sequence that knows nothing of numbers given by hand
-	// (SQLite's AUTOINCREMENT does), so it is moved past them, by one at a time.
+	// (SQLite's AUTOINCREMENT does), so it is moved past them, by one transaction at a time.
 	lockNumbers = `SELECT pg_advisory_xact_lock(4702394921427289)`
-	passNumber  = `SELECT setval('users_id_seq', $1) FROM users_id_seq WHERE last_value < $1`
+	skipNumbers = `SELECT setval('users_id_seq', $1) FROM users_id_seq WHERE last_value < $1`
 )
 
 // AddAccount stores an account and sets its id, unless it has one.
@@ -63,7 +63,7 @@ func (tx accountTx) AddAccount(ctx context.Context, a *identity.Account) error {
 	if _, err := tx.exec(ctx, lockNumbers); err != nil {
 		return fmt.Errorf("add account: %w", err)
 	}
-	if _, err := tx.exec(ctx, passNumber, a.ID); err != nil {
+	if _, err := tx.exec(ctx, skipNumbers, a.ID); err != nil {
 		return fmt.Errorf("add account: %w", err)
 	}
 	return nil

@@ -159,23 +159,23 @@ func (tx accountTx) KnownAddress(ctx context.Context, user int64, address string
 }
 
 const (
-	insertToken = `INSERT INTO account_tokens (hash, purpose, user_id, email, max_uses, created_by, created_at, expires_at)
+	insertOneTime = `INSERT INTO account_tokens (hash, purpose, user_id, email, max_uses, created_by, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
-	tokenColumns = `hash, purpose, coalesce(user_id, 0), coalesce(email, ''), max_uses, uses, coalesce(created_by, 0), created_at, expires_at`
-	tokenByHash  = `SELECT ` + tokenColumns + ` FROM account_tokens WHERE hash = $1 AND purpose = $2 AND uses < max_uses AND expires_at > $3`
+	oneTimeColumns = `hash, purpose, coalesce(user_id, 0), coalesce(email, ''), max_uses, uses, coalesce(created_by, 0), created_at, expires_at`
+	oneTimeByHash  = `SELECT ` + oneTimeColumns + ` FROM account_tokens WHERE hash = $1 AND purpose = $2 AND uses < max_uses AND expires_at > $3`
 	// The condition is checked on the locked row, so uses are exact.
-	useToken = `UPDATE account_tokens SET uses = uses + 1 WHERE hash = $1 AND purpose = $2 AND uses < max_uses AND expires_at > $3
-		RETURNING ` + tokenColumns
-	dropTokens   = `DELETE FROM account_tokens WHERE purpose = $1 AND user_id = $2`
-	takeTokens   = `DELETE FROM account_tokens WHERE purpose = $1 RETURNING ` + tokenColumns
-	sweepTokens  = `DELETE FROM account_tokens WHERE expires_at <= $1`
+	useOneTime = `UPDATE account_tokens SET uses = uses + 1 WHERE hash = $1 AND purpose = $2 AND uses < max_uses AND expires_at > $3
+		RETURNING ` + oneTimeColumns
+	dropOneTime  = `DELETE FROM account_tokens WHERE purpose = $1 AND user_id = $2`
+	takeOneTime  = `DELETE FROM account_tokens WHERE purpose = $1 RETURNING ` + oneTimeColumns
+	sweepOneTime = `DELETE FROM account_tokens WHERE expires_at <= $1`
 	sweepExpired = `DELETE FROM sessions WHERE expires_at <= $1`
 	sweepRevoked = `DELETE FROM sessions WHERE revoked_at <= $1`
 )
 
 // AddToken stores a token that is good for a number of uses.
 func (tx accountTx) AddToken(ctx context.Context, t identity.OneTime) error {
-	_, err := tx.exec(ctx, insertToken, t.Hash, t.Purpose, nullNumber(t.User), nullText(t.Email), t.MaxUses, nullNumber(t.CreatedBy), t.CreatedAt, t.ExpiresAt)
+	_, err := tx.exec(ctx, insertOneTime, t.Hash, t.Purpose, nullNumber(t.User), nullText(t.Email), t.MaxUses, nullNumber(t.CreatedBy), t.CreatedAt, t.ExpiresAt)
 	if err != nil {
 		return fmt.Errorf("add token: %w", err)
 	}
@@ -188,12 +188,12 @@ func scanToken(r row, t *identity.OneTime) error {
 
 // Token returns a token that has uses left.
 func (tx accountTx) Token(ctx context.Context, purpose, hash string, now int64) (identity.OneTime, error) {
-	return tx.token(ctx, tokenByHash, purpose, hash, now)
+	return tx.token(ctx, oneTimeByHash, purpose, hash, now)
 }
 
 // UseToken counts a use of a token that has uses left.
 func (tx accountTx) UseToken(ctx context.Context, purpose, hash string, now int64) (identity.OneTime, error) {
-	return tx.token(ctx, useToken, purpose, hash, now)
+	return tx.token(ctx, useOneTime, purpose, hash, now)
 }
 
 func (tx accountTx) token(ctx context.Context, query, purpose, hash string, now int64) (t identity.OneTime, err error) {
@@ -209,7 +209,7 @@ func (tx accountTx) token(ctx context.Context, query, purpose, hash string, now 
 
 // DropTokens removes a user's tokens of one purpose.
 func (tx accountTx) DropTokens(ctx context.Context, purpose string, user int64) error {
-	if _, err := tx.exec(ctx, dropTokens, purpose, user); err != nil {
+	if _, err := tx.exec(ctx, dropOneTime, purpose, user); err != nil {
 		return fmt.Errorf("drop tokens: %w", err)
 	}
 	return nil
@@ -217,7 +217,7 @@ func (tx accountTx) DropTokens(ctx context.Context, purpose string, user int64) 
 
 // TakeTokens removes all tokens of one purpose and returns those that have not expired.
 func (tx accountTx) TakeTokens(ctx context.Context, purpose string, now int64) (list []identity.OneTime, err error) {
-	err = tx.query(ctx, takeTokens, args(purpose), func(r row) error {
+	err = tx.query(ctx, takeOneTime, args(purpose), func(r row) error {
 		var t identity.OneTime
 		if err := scanToken(r, &t); err != nil {
 			return err
@@ -238,7 +238,7 @@ func (tx accountTx) Sweep(ctx context.Context, now, then int64) error {
 	for _, s := range []struct {
 		query string
 		at    int64
-	}{{sweepTokens, now}, {sweepExpired, then}, {sweepRevoked, then}} {
+	}{{sweepOneTime, now}, {sweepExpired, then}, {sweepRevoked, then}} {
 		if _, err := tx.exec(ctx, s.query, s.at); err != nil {
 			return fmt.Errorf("remove expired sessions and tokens: %w", err)
 		}
