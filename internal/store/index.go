@@ -33,21 +33,31 @@ func (tx chatTx) Unindex(ctx context.Context, m *chat.Message) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.exec(ctx, tx.text(unindexSQLite, unindexPostgres), list); err != nil {
-		return fmt.Errorf("take message out of the index: %w", err)
-	}
-	return nil
+	return tx.changeIndex(ctx, tx.text(unindexSQLite, unindexPostgres), list)
 }
 
 // index puts a text into the index, in the place of what was there of the message.
 func (tx *Tx) index(ctx context.Context, id, chat int64, text string) error {
-	var err error
 	if tx.dialect == Postgres {
-		_, err = tx.exec(ctx, indexPostgres, id, search.TSVector(text), factsTSVector(chat, text))
-	} else {
-		_, err = tx.exec(ctx, indexSQLite, id, search.IndexText(text), facts(chat, text))
+		return tx.changeIndex(ctx, indexPostgres, id, search.TSVector(text), factsTSVector(chat, text))
 	}
-	if err != nil {
+	return tx.changeIndex(ctx, indexSQLite, id, search.IndexText(text), facts(chat, text))
+}
+
+// indexing is a statement that changes the full-text index.
+type indexing struct {
+	query string
+	args  []any
+}
+
+// changeIndex changes the index: at once on PostgreSQL, before the commit on SQLite. The
+// transaction is the same; it does not see the change itself.
+func (tx *Tx) changeIndex(ctx context.Context, query string, args ...any) error {
+	if tx.dialect == SQLite {
+		tx.indexing = append(tx.indexing, indexing{query, args})
+		return nil
+	}
+	if _, err := tx.exec(ctx, query, args...); err != nil {
 		return fmt.Errorf("index message: %w", err)
 	}
 	return nil
