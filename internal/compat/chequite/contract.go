@@ -52,6 +52,14 @@ type Links interface {
 	Avatar(ref string) (url, thumb string)
 }
 
+// Limits bound how often callers may call (chat-api.md §0.11); their errors are what these
+// are told.
+type Limits interface {
+	// User counts a call of a user, Stranger one of an address without a token that is good.
+	User(id int64) error
+	Stranger(address string) error
+}
+
 // Publisher publishes into channels without history.
 type Publisher interface {
 	// Publish offers data, JSON, to the present subscribers of a channel.
@@ -72,6 +80,10 @@ type Options struct {
 	Typing          Typing
 	Links           Links
 	Publisher       Publisher
+	// Limits may be nil: then there are none.
+	Limits Limits
+	// Address returns the IP address of who makes a request; nil means its peer's.
+	Address func(*http.Request) string
 	// Location is the zone of times in publications, and in answers to requests that name
 	// none. Nil means time.Local.
 	Location *time.Location
@@ -108,6 +120,9 @@ func New(o Options) *Contract {
 	o.BodyBytes = cmp.Or(o.BodyBytes, 1<<20)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.Location = cmp.Or(o.Location, time.Local)
+	if o.Address == nil {
+		o.Address = peer
+	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

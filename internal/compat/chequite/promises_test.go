@@ -452,6 +452,44 @@ func TestEndpointsNeedAPerson(t *testing.T) {
 	}
 }
 
+// few are limits of two calls each.
+type few struct {
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+func (f *few) User(id int64) error { return f.take(fmt.Sprint(id)) }
+
+func (f *few) Stranger(address string) error { return f.take(address) }
+
+func (f *few) take(who string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.calls == nil {
+		f.calls = make(map[string]int)
+	}
+	if f.calls[who]++; f.calls[who] > 2 {
+		return &chat.RateError{Limit: 2, Window: time.Minute, RetryAfter: 1500 * time.Millisecond}
+	}
+	return nil
+}
+
+func TestCallsAreLimited(t *testing.T) {
+	w := newWorld(t, func(o *chequite.Options, _ *chat.Options) { o.Limits = new(few) })
+	anna, nobody := w.person("Анна"), &person{w: w} // making Анна was a call
+	anna.get("/api/chats").is(200)
+	a := anna.get("/api/chats")
+	a.refused(429, "rate_limited", "")
+	if h := a.header; h.Get("Retry-After") != "2" || h.Get("X-RateLimit-Limit") != "2" || h.Get("X-RateLimit-Remaining") != "0" {
+		t.Errorf("headers %v", h)
+	}
+	for range 2 {
+		nobody.get("/api/chats").refused(401, "unauthorized", "")
+	}
+	nobody.get("/api/chats").refused(429, "rate_limited", "")
+	w.person("Борис").get("/api/chats").is(200)
+}
+
 func TestGroupsAreChatsToo(t *testing.T) {
 	for _, without := range []bool{false, true} {
 		w := newWorld(t, func(o *chequite.Options, _ *chat.Options) { o.WithoutGroups = without })

@@ -1,8 +1,11 @@
 package chequite
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -84,24 +87,40 @@ func (c *Contract) answer(w http.ResponseWriter, r *http.Request, m methods, all
 	return serve(c, in)
 }
 
-// authenticate tells who calls: a person, for services have no chats.
+// authenticate tells who calls, a person, for services have no chats, and counts the call.
 func (c *Contract) authenticate(ctx context.Context, r *http.Request) (identity.Caller, error) {
+	caller, err := identity.Caller{}, identity.ErrUnauthorized
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if len(r.Header.Values("Authorization")) != 1 || !strings.EqualFold(scheme, "Bearer") {
-		return identity.Caller{}, apierror.New(apierror.Unauthorized, nil)
+	if len(r.Header.Values("Authorization")) == 1 && strings.EqualFold(scheme, "Bearer") {
+		caller, err = c.o.Authenticate(ctx, strings.TrimSpace(token))
 	}
-	caller, err := c.o.Authenticate(ctx, strings.TrimSpace(token))
-	if err == nil && caller.User == 0 {
+	switch limits := c.o.Limits; {
+	case errors.Is(err, identity.ErrUnauthorized) && limits != nil:
+		if limited := limits.Stranger(c.o.Address(r)); limited != nil {
+			err = limited
+		}
+	case err == nil && caller.User == 0:
 		err = identity.ErrForbidden
+	case err == nil && limits != nil:
+		err = limits.User(caller.User)
 	}
 	return caller, err
+}
+
+// peer is the address of the connection of r.
+func peer(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 // refuse answers an error. What is not the caller's business goes to the log, with the
 // id by which the caller can ask.
 func (c *Contract) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e := renamed(apierror.From(err))
-	id := apierror.RequestID(r)
+	id := cmp.Or(w.Header().Get(apierror.HeaderRequestID), apierror.RequestID(r))
 	w.Header().Set(apierror.HeaderRequestID, id)
 	if e.Code == apierror.Internal || e.Code == apierror.Unavailable && r.Context().Err() == nil {
 		c.o.Logger.Error("request failed", "request_id", id, "method", r.Method, "path", r.URL.Path, "error", err)
