@@ -83,7 +83,7 @@ func testLedger(t *testing.T, kills int, more []servertest.Option, between func(
 		writers.Go(func() { l.write(ctx, t, p, "w"+strconv.Itoa(i), chats) })
 	}
 	for kill := range kills {
-		time.Sleep(time.Duration(10+rand.IntN(100)) * time.Millisecond) // a crash comes at any moment
+		time.Sleep(time.Duration(20+rand.IntN(200)) * time.Millisecond) // a crash comes at any moment
 		if between != nil {
 			between(kill)
 		}

@@ -314,9 +314,14 @@ func (c *collector) session(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.take(unit)
+		if err := c.take(unit); err != nil {
+			return err
+		}
 	}
 }
+
+// errInternal is what a subscription is told while the database is away: come back.
+var errInternal = errors.New("internal server error")
 
 // pushed is what collectors understand of a unit.
 type pushed struct {
@@ -340,15 +345,16 @@ type pub struct {
 	Offset uint64
 }
 
-func (c *collector) take(unit []byte) {
+func (c *collector) take(unit []byte) error {
 	var p pushed
 	if err := json.Unmarshal(unit, &p); err != nil {
-		c.complain("malformed unit %s", unit)
-		return
+		return fmt.Errorf("malformed unit %s", unit)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case p.Error != nil && p.Error.Code == 100:
+		return errInternal
 	case p.Error != nil:
 		c.complain("command %d: error %d", p.ID, p.Error.Code)
 	case p.Subscribe != nil:
@@ -370,6 +376,7 @@ func (c *collector) take(unit []byte) {
 			c.add(chat, *p.Push.Pub)
 		}
 	}
+	return nil
 }
 
 // add remembers a publication, which must follow the one before it.
