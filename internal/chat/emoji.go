@@ -55,9 +55,10 @@ func element(r []rune) []rune {
 	if r[0] < 0x80 || isLetter(r[0]) || !unicode.Is(emojiTable, r[0]) {
 		return nil
 	}
+	bare := isTone(r[0]) // a tone alone is an emoji, but has no tone itself
 	r = r[1:]
 	switch {
-	case len(r) > 0 && r[0] >= toneFirst && r[0] <= toneLast:
+	case len(r) > 0 && isTone(r[0]) && !bare:
 		return r[1:]
 	case len(r) > 0 && r[0] == asEmoji:
 		r = r[1:]
@@ -73,6 +74,8 @@ func element(r []rune) []rune {
 	}
 	return r[1:]
 }
+
+func isTone(r rune) bool { return r >= toneFirst && r <= toneLast }
 
 func isLetter(r rune) bool { return r >= letterFirst && r <= letterLast }
 

@@ -172,7 +172,7 @@ func (s *Service) pageAround(ctx context.Context, tx Tx, p *Page, seq int64, fil
 	if err != nil {
 		return err
 	}
-	up := min(len(newer), max(limit-limit/2, limit-len(older)))
+	up := min(len(newer), limit-limit/2)
 	older, p.Before = cut(older, limit-up)
 	newer, p.After = cut(newer, limit-len(older))
 	slices.Reverse(older)

@@ -1,0 +1,6 @@
+package chat
+
+// MaxEmoji and IsEmoji are tested alone.
+const MaxEmoji = maxEmoji
+
+var IsEmoji = isEmoji
