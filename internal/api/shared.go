@@ -1,0 +1,38 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/klauspost/compress/gzhttp"
+
+	"github.com/kuranty/kuranty/internal/apierror"
+)
+
+// User counts a call of a user, of whichever contract: all are bounded together. The
+// error is an [*apierror.Error].
+func (a *API) User(id int64) error { return a.perUser.take(strconv.FormatInt(id, 10)) }
+
+// Stranger counts a call from an address without a token that is good.
+func (a *API) Stranger(address string) error { return a.perAddress.take(network(address)) }
+
+// Around puts around the handler of another contract what all have in common: the id of
+// the request, calls from other origins, and compression (chat-api.md §0.12).
+func (a *API) Around(next http.Handler) http.Handler {
+	allowed, err := newOrigins(a.o.Origins)
+	if err != nil {
+		panic(err) // New has checked them
+	}
+	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(compressed), gzhttp.ContentTypes([]string{"application/json"}))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	zipped := wrap(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(apierror.HeaderRequestID, apierror.RequestID(r))
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if !allowed.cors(w, r) {
+			zipped.ServeHTTP(w, r)
+		}
+	})
+}
