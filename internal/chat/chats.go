@@ -48,7 +48,9 @@ type ChatsPage struct {
 	Kind             string
 	Unread, Archived bool
 	// Any says that archived chats are not told from others.
-	Any           bool
+	Any bool
+	// Small is up to how many members of a chat delivery is told.
+	Small         int
 	After         ChatPlace
 	Limit, Offset int
 }
@@ -65,8 +67,8 @@ type viewTx interface {
 	// Views returns a page of the list, and [viewTx.CountViews] how many chats all pages have.
 	Views(ctx context.Context, user int64, q ChatsPage) ([]View, error)
 	CountViews(ctx context.Context, user int64, q ChatsPage) (int, error)
-	// ViewOf returns one chat, also if it is hidden from the list.
-	ViewOf(ctx context.Context, user, chat int64) (View, error)
+	// ViewOf returns one chat, also if it is hidden from the list; small is as in [ChatsPage].
+	ViewOf(ctx context.Context, user, chat int64, small int) (View, error)
 	// MemberOf returns an active member's place and the chat.
 	MemberOf(ctx context.Context, user, chat int64) (Member, Chat, error)
 	// ActiveOf returns the chats of the user's list, the latest active first.
@@ -76,7 +78,7 @@ type viewTx interface {
 // Chats returns a page of the user's chats. The error is a [*FieldError] for a filter or
 // cursor that is none.
 func (s *Service) Chats(ctx context.Context, user int64, q ChatsQuery) (list ChatList, err error) {
-	p := ChatsPage{Limit: clamp(q.Limit, maxChats), Offset: max(q.Offset, 0), After: ChatPlace{Pin: -1}}
+	p := ChatsPage{Small: s.o.ReceiptsMaxMembers, Limit: clamp(q.Limit, maxChats), Offset: max(q.Offset, 0), After: ChatPlace{Pin: -1}}
 	switch q.Filter {
 	case "", AllChats:
 		p.Any = true
@@ -124,7 +126,7 @@ func (s *Service) Chat(ctx context.Context, user, chat int64) (v View, err error
 }
 
 func (s *Service) view(ctx context.Context, tx viewTx, user, chat int64) (View, error) {
-	v, err := tx.ViewOf(ctx, user, chat)
+	v, err := tx.ViewOf(ctx, user, chat, s.o.ReceiptsMaxMembers)
 	if err != nil {
 		return View{}, err
 	}

@@ -31,7 +31,7 @@ type roomTx interface {
 	// SaveState stores what a member keeps for himself: mute, pin, archive, draft.
 	SaveState(ctx context.Context, m *Member) error
 	// ClearFor hides all messages so far from a member, and the chat from the list if
-	// hide is true; user 0 is all members.
+	// hide is true.
 	ClearFor(ctx context.Context, chat, user int64, hide bool, now int64) error
 	// OwnAvatar tells whether a file is an avatar that user uploaded.
 	OwnAvatar(ctx context.Context, user int64, file string) (bool, error)

@@ -378,7 +378,7 @@ func (s *Service) Leave(ctx context.Context, user, chat int64) error {
 		case c.MemberCount > 1:
 			return ErrOwnerMustTransfer
 		}
-		return s.closeGroup(ctx, tx, &c, user)
+		return s.closeChat(ctx, tx, &c, user)
 	})
 }
 

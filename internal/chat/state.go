@@ -97,9 +97,11 @@ func (s *Service) Clear(ctx context.Context, user, chat int64) error {
 	return nil
 }
 
-// DeleteChat deletes a group, which its owner may, or clears and hides a direct or saved
-// chat: for the user, or with forAll for both, if each still takes messages of the
-// other. The errors are [ErrNotFound] and [ErrForbidden].
+// DeleteChat deletes a chat. A group is deleted for all, by its owner; a saved chat has
+// nobody else. A direct chat is cleared and hidden for the user or, with forAll, deleted
+// for both, if each takes messages of the other: who opens it again gets a new one. What
+// is deleted for all is nobody's to see from then on, and its messages are purged. The
+// errors are [ErrNotFound] and [ErrForbidden].
 func (s *Service) DeleteChat(ctx context.Context, user, chat int64, forAll bool) error {
 	err := s.store.Update(ctx, func(tx Tx) error {
 		c, m, err := tx.Lock(ctx, chat, user)
@@ -108,10 +110,13 @@ func (s *Service) DeleteChat(ctx context.Context, user, chat int64, forAll bool)
 			return err
 		case c.Kind == Group && m.Role != Owner:
 			return ErrForbidden
-		case c.Kind == Group:
-			return s.closeGroup(ctx, tx, &c, user)
-		case c.Kind == Direct && forAll:
-			return s.deleteDirect(ctx, tx, &c, user)
+		case c.Kind != Direct:
+			return s.closeChat(ctx, tx, &c, user)
+		case forAll:
+			if err := s.mutual(ctx, tx, user, c.Companion(user)); err != nil {
+				return err
+			}
+			return s.closeChat(ctx, tx, &c, user)
 		}
 		if err := tx.ClearFor(ctx, chat, user, true, s.now()); err != nil {
 			return err
@@ -125,8 +130,18 @@ func (s *Service) DeleteChat(ctx context.Context, user, chat int64, forAll bool)
 	return nil
 }
 
-// closeGroup ends a group for all.
-func (s *Service) closeGroup(ctx context.Context, tx Tx, c *Chat, user int64) error {
+// mutual checks that two take messages of each other.
+func (s *Service) mutual(ctx context.Context, tx Tx, a, b int64) error {
+	for _, way := range [][2]int64{{a, b}, {b, a}} {
+		if ok, err := tx.Writable(ctx, way[0], way[1]); err != nil || !ok {
+			return or(err, ErrForbidden)
+		}
+	}
+	return nil
+}
+
+// closeChat ends a chat for all.
+func (s *Service) closeChat(ctx context.Context, tx Tx, c *Chat, user int64) error {
 	if c.MemberCount <= toldMembers {
 		members, _, err := tx.MembersOf(ctx, user, c.ID, MembersPage{State: Active, Limit: toldMembers, After: MemberPlace{Rank: -1}})
 		if err != nil {
@@ -142,23 +157,4 @@ func (s *Service) closeGroup(ctx context.Context, tx Tx, c *Chat, user int64) er
 		return err
 	}
 	return tx.CloseChat(ctx, c.ID, s.now())
-}
-
-// deleteDirect clears and hides a direct chat for both.
-func (s *Service) deleteDirect(ctx context.Context, tx Tx, c *Chat, user int64) error {
-	other := c.Companion(user)
-	for _, way := range [][2]int64{{user, other}, {other, user}} {
-		if ok, err := tx.Writable(ctx, way[0], way[1]); err != nil || !ok {
-			return or(err, ErrForbidden)
-		}
-	}
-	if err := tx.ClearFor(ctx, c.ID, 0, true, s.now()); err != nil {
-		return err
-	}
-	for _, who := range []int64{min(user, other), max(user, other)} {
-		if err := s.notify(ctx, tx, who, "chat_removed", 0, user, ChatRemoved{c.ID, ReasonDeleted}); err != nil {
-			return err
-		}
-	}
-	return s.announceRoom(ctx, tx, event.RoomDeleted, c, user, nil, nil)
 }

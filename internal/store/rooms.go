@@ -141,7 +141,7 @@ func (tx chatTx) SaveChat(ctx context.Context, c *chat.Chat, now int64) error {
 }
 
 const (
-	closeChat    = `UPDATE chats SET state = 'deleted', member_count = 0, updated_at = $1 WHERE id = $2`
+	closeChat    = `UPDATE chats SET state = 'deleted', direct_key = NULL, member_count = 0, updated_at = $1 WHERE id = $2`
 	closeMembers = `UPDATE members SET state = 'left' WHERE chat_id = $1 AND state = 'active'`
 	closeInvites = `UPDATE invites SET revoked_at = $1 WHERE chat_id = $2 AND revoked_at = 0`
 )
@@ -164,8 +164,8 @@ func (tx chatTx) SaveState(ctx context.Context, m *chat.Member) error {
 
 const (
 	clearFor = `UPDATE members SET visible_from_seq = c.last_seq, read_seq = c.last_seq, read_at = $1, delivered_seq = c.last_seq, delivered_at = $1,
-		manual_unread_seq = 0 FROM chats AS c WHERE c.id = members.chat_id AND members.chat_id = $2 AND (members.user_id = $3 OR $3 = 0)`
-	hideFor = `UPDATE members SET hidden = TRUE, pin_order = 0, archived = FALSE, draft = '' WHERE chat_id = $1 AND (user_id = $2 OR $2 = 0)`
+		manual_unread_seq = 0 FROM chats AS c WHERE c.id = members.chat_id AND members.chat_id = $2 AND members.user_id = $3`
+	hideFor = `UPDATE members SET hidden = TRUE, pin_order = 0, archived = FALSE, draft = '' WHERE chat_id = $1 AND user_id = $2`
 )
 
 // ClearFor implements chat's rooms.

@@ -66,6 +66,16 @@ func (c *chats) listed(user int64, filter string) (found []int64) {
 	return found
 }
 
+// opened is a direct chat that the service made, whose number is not the fixture's.
+func (c *chats) opened(a, b int64) int64 {
+	c.t.Helper()
+	v, _, err := c.OpenDirect(c.t.Context(), a, b)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return v.Chat.ID
+}
+
 func fieldOf(err error) string {
 	var field *chat.FieldError
 	var limit *chat.LimitError
@@ -377,7 +387,7 @@ func TestClearAndDelete(t *testing.T) {
 	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
 		u := c.people(3)
 		ctx := t.Context()
-		id := c.direct(u[0], u[1])
+		id := c.opened(u[0], u[1])
 		c.send(u[0], id, "раз")
 		c.send(u[0], id, "два")
 		if err := c.Clear(ctx, u[1], id); err != nil {
@@ -403,22 +413,31 @@ func TestClearAndDelete(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, who := range u[:2] {
-			if v, err := c.Chat(ctx, who, id); err != nil || v.LastMessage != nil || c.listed(who, "") != nil {
-				t.Errorf("deleted for both, user %d: %+v, %v", who, v, err)
+			if _, err := c.Chat(ctx, who, id); !errors.Is(err, chat.ErrNotFound) || c.listed(who, "") != nil {
+				t.Errorf("deleted for both, user %d: %v", who, err)
 			}
 		}
+		v, created, err := c.OpenDirect(ctx, u[0], u[1])
+		if err != nil || !created || v.Chat.ID == id || v.LastMessage != nil {
+			t.Fatalf("opened again: %+v, %v", v, err)
+		}
+		id = v.Chat.ID
 		if err := c.Block(ctx, u[0], u[1]); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.DeleteChat(ctx, u[1], id, true); !errors.Is(err, chat.ErrForbidden) {
 			t.Errorf("for both by who is blocked: %v", err)
 		}
-		group := c.group(u...)
-		c.send(u[1], group, "привет")
+		g, _, err := c.CreateGroup(ctx, u[0], chat.NewGroup{Title: "Группа", Users: u[2:]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		group := g.Chat.ID
+		c.send(u[2], group, "привет")
 		if err := c.DeleteChat(ctx, u[0], group, false); err != nil {
 			t.Fatal(err)
 		}
-		for _, who := range u {
+		for _, who := range []int64{u[0], u[2]} {
 			if _, err := c.Chat(ctx, who, group); !errors.Is(err, chat.ErrNotFound) {
 				t.Errorf("a deleted group, user %d: %v", who, err)
 			}

@@ -36,37 +36,39 @@ const (
 	// pin sorts chats that are not pinned after those that are (chat.NotPinned).
 	pin = `CASE WHEN i.pin_order > 0 THEN i.pin_order ELSE 9007199254740991 END`
 
+	// small is up to how many members of a chat it is told how far each has read.
+	small = `WITH small AS (SELECT CAST($1 AS BIGINT) AS n)`
+
 	listed = ` FROM members AS i JOIN chats AS c ON c.id = i.chat_id
-		WHERE i.user_id = $1 AND i.state = 'active' AND NOT i.hidden AND c.state = 'active'
-		AND ($2 = '' OR c.kind = $2) AND ($3 OR i.archived = $4) AND (NOT $5 OR i.manual_unread_seq > 0 OR ` + unreadCount + ` > 0)`
+		WHERE i.user_id = $2 AND i.state = 'active' AND NOT i.hidden AND c.state = 'active'
+		AND ($3 = '' OR c.kind = $3) AND ($4 OR i.archived = $5) AND (NOT $6 OR i.manual_unread_seq > 0 OR ` + unreadCount + ` > 0)`
 
-	countViews = `SELECT count(*)` + listed
+	countViews = small + ` SELECT count(*)` + listed
 
-	views = `WITH page AS (SELECT c.id AS chat_id, ` + pin + ` AS pin` + listed + `
-		AND (` + pin + `, -c.last_activity_at, -c.id) > ($6, $7, $8)
-		ORDER BY 2, c.last_activity_at DESC, c.id DESC LIMIT $9 OFFSET $10)` + viewRows
+	views = small + `, page AS (SELECT c.id AS chat_id, ` + pin + ` AS pin` + listed + `
+		AND (` + pin + `, -c.last_activity_at, -c.id) > ($7, $8, $9)
+		ORDER BY 2, c.last_activity_at DESC, c.id DESC LIMIT $10 OFFSET $11)` + viewRows
 
-	viewOf = `WITH page AS (SELECT c.id AS chat_id, 0 AS pin FROM members AS i JOIN chats AS c ON c.id = i.chat_id
-		WHERE i.user_id = $1 AND i.chat_id = $2 AND i.state = 'active' AND c.state = 'active')` + viewRows
+	viewOf = small + `, page AS (SELECT c.id AS chat_id, 0 AS pin FROM members AS i JOIN chats AS c ON c.id = i.chat_id
+		WHERE i.user_id = $2 AND i.chat_id = $3 AND i.state = 'active' AND c.state = 'active')` + viewRows
 
-	// viewRows are the chats of a page with what one member, $1, sees of them.
+	// viewRows are the chats of a page with what one member, $2, sees of them.
 	viewRows = ` SELECT ` + chatColumns + `, ` + memberColumns + `, ` + othersRead + `, ` + othersDelivered + `, ` +
 		unreadCount + `, ` + unreadMentions + `, ` + lastShown + `, ` + personViewColumns + `
-		FROM page AS p JOIN chats AS c ON c.id = p.chat_id JOIN members AS i ON i.chat_id = c.id AND i.user_id = $1
+		FROM page AS p JOIN chats AS c ON c.id = p.chat_id JOIN members AS i ON i.chat_id = c.id AND i.user_id = $2
 		JOIN users AS me ON me.id = i.user_id
 		LEFT JOIN members AS o ON c.kind = 'direct' AND o.chat_id = c.id AND o.user_id <> i.user_id LEFT JOIN users AS w ON w.id = o.user_id
 		ORDER BY p.pin, c.last_activity_at DESC, c.id DESC`
 
-	// How far others have read is told in direct chats only if both tell (chat-api.md §0.7).
+	// How far others have read and got messages is told in direct chats only if both tell
+	// (chat-api.md §0.7), of delivery in small chats only.
 	othersRead = `CASE WHEN c.kind <> 'direct' THEN coalesce((SELECT x.read_seq FROM members AS x
 			WHERE x.chat_id = c.id AND x.user_id <> i.user_id AND x.state = 'active' ORDER BY x.read_seq DESC LIMIT 1), 0)
-		WHEN ` + silent + ` THEN 0 ELSE coalesce(o.read_seq, 0) END`
-	silent = `(me.privacy LIKE '%"read_receipts":false%' OR w.privacy LIKE '%"read_receipts":false%')`
-
-	// Delivery has no index; in large groups only reading counts. Reading moves the mark of
-	// delivery too, so that tells as much.
-	othersDelivered = `CASE WHEN c.kind = 'direct' AND ` + silent + ` THEN 0 WHEN c.kind = 'direct' THEN coalesce(o.delivered_seq, 0) WHEN c.member_count > 100 THEN 0
-		ELSE coalesce((SELECT max(x.delivered_seq) FROM members AS x WHERE x.chat_id = c.id AND x.user_id <> i.user_id AND x.state = 'active'), 0) END`
+		WHEN ` + notTold + ` THEN 0 ELSE coalesce(o.read_seq, 0) END`
+	othersDelivered = `CASE WHEN c.kind <> 'direct' AND c.member_count > (SELECT n FROM small) THEN 0
+		WHEN c.kind <> 'direct' THEN coalesce((SELECT max(x.delivered_seq) FROM members AS x WHERE x.chat_id = c.id AND x.user_id <> i.user_id AND x.state = 'active'), 0)
+		WHEN ` + notTold + ` THEN 0 ELSE coalesce(o.delivered_seq, 0) END`
+	notTold = `me.privacy LIKE '%"read_receipts":false%' OR w.privacy LIKE '%"read_receipts":false%'`
 
 	// lastShown is the id of the newest message that the member sees.
 	lastShown = `coalesce((SELECT x.id FROM messages AS x WHERE x.chat_id = c.id AND x.seq > i.visible_from_seq AND x.deleted_at = 0
@@ -75,19 +77,19 @@ const (
 
 // Views implements chat's lists.
 func (tx chatTx) Views(ctx context.Context, user int64, q chat.ChatsPage) ([]chat.View, error) {
-	return tx.readViews(ctx, views, user, q.Kind, q.Any, q.Archived, q.Unread,
+	return tx.readViews(ctx, views, q.Small, user, q.Kind, q.Any, q.Archived, q.Unread,
 		q.After.Pin, -q.After.Activity, -q.After.ID, q.Limit, q.Offset)
 }
 
 // CountViews implements chat's lists.
 func (tx chatTx) CountViews(ctx context.Context, user int64, q chat.ChatsPage) (n int, err error) {
-	err = tx.queryRow(ctx, countViews, args(user, q.Kind, q.Any, q.Archived, q.Unread), &n)
+	err = tx.queryRow(ctx, countViews, args(q.Small, user, q.Kind, q.Any, q.Archived, q.Unread), &n)
 	return n, err
 }
 
 // ViewOf implements chat's lists.
-func (tx chatTx) ViewOf(ctx context.Context, user, id int64) (chat.View, error) {
-	found, err := tx.readViews(ctx, viewOf, user, id)
+func (tx chatTx) ViewOf(ctx context.Context, user, id int64, small int) (chat.View, error) {
+	found, err := tx.readViews(ctx, viewOf, small, user, id)
 	if err != nil {
 		return chat.View{}, err
 	}

@@ -214,8 +214,8 @@ func (c *chats) act(rnd *rand.Rand, users []int64, ids *[]int64, sent *[]chat.Me
 			err = c.MarkUnread(ctx, user, id, 1+rnd.Int64N(v.Chat.LastSeq))
 		}
 	case n < 68 && len(*sent) > 0:
-		m := (*sent)[rnd.IntN(len(*sent))]
-		err = c.Delete(ctx, user, []int64{m.ID}, m.Sender.ID == user && n < 64)
+		m := (*sent)[max(len(*sent)-1-rnd.IntN(12), 0)]
+		err = c.Delete(ctx, user, []int64{m.ID}, m.Sender.ID == user && n < 63)
 	case n < 74:
 		pin, archived := rnd.IntN(3), rnd.IntN(3) == 0
 		_, err = c.SetState(ctx, user, id, chat.StateChange{PinOrder: &pin, Archived: &archived})
