@@ -1,0 +1,267 @@
+package windi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/kuranty/kuranty/internal/apierror"
+	"github.com/kuranty/kuranty/internal/chat"
+	"github.com/kuranty/kuranty/internal/identity"
+)
+
+// request is a request and who makes it; by is nobody where the endpoint is public.
+type request struct {
+	*http.Request
+	w  http.ResponseWriter
+	by identity.Caller
+}
+
+// user is the id of the caller; services, which are nobody in a chat, are refused.
+func (r *request) user() (int64, error) {
+	if r.by.User == 0 {
+		return 0, chat.ErrForbidden
+	}
+	return r.by.User, nil
+}
+
+// body reads the body as JSON, decode reads it into a struct.
+func (r *request) body() (jsontext.Value, error) { return readBody(r.w, r.Request) }
+
+func (r *request) decode(into any) error {
+	v, err := r.body()
+	if err != nil {
+		return err
+	}
+	return decode(v, into, "body")
+}
+
+// path reads an id in the path.
+func (r *request) path(name string) (int64, error) {
+	id, ok := parseID(r.PathValue(name))
+	if !ok {
+		return 0, &invalid{loc: []any{"path", name + "_id"}, msg: "must be a positive integer"}
+	}
+	return id, nil
+}
+
+// reply is what an endpoint answers.
+type reply struct {
+	// status is 200 if 0.
+	status int
+	body   any
+	// replayed says that the same request was carried out before.
+	replayed bool
+}
+
+// serve answers requests to a route: it recognizes the caller, counts the call, and writes
+// what the endpoint returns, or the error.
+func (c *Contract) serve(route Route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(apierror.HeaderRequestID, apierror.RequestID(r))
+		in := &request{Request: r, w: w}
+		var out reply
+		err := c.admit(in, route.Access)
+		if err == nil {
+			out, err = route.serve(c, in)
+		}
+		if err != nil {
+			c.refuse(w, r, err)
+			return
+		}
+		if out.replayed {
+			w.Header().Set("Idempotency-Replayed", "true")
+		}
+		setDefault(&out.status, http.StatusOK)
+		send(w, out.status, out.body)
+	})
+}
+
+// admit finds out who calls, counts the call, and checks that the route is for them.
+func (c *Contract) admit(r *request, access Access) (err error) {
+	switch access {
+	case Public:
+		return c.countStranger(r)
+	case Proxies:
+		if may, _ := c.mayAsk(r.Request); !may {
+			return errForbidden
+		}
+		return nil // one server asks for all of its clients
+	}
+	r.by, err = c.o.Accounts.Authenticate(r.Context(), credential(r.Header))
+	if errors.Is(err, identity.ErrUnauthorized) {
+		if limited := c.countStranger(r); limited != nil {
+			return limited
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if user := r.by.User; user != 0 {
+		if c.o.Limits != nil {
+			if err := c.o.Limits.User(user); err != nil {
+				return err
+			}
+		}
+		c.o.Presence.Active(user) // these clients may have no connection (chat-api.md §0.9)
+	}
+	if access == Admins && !r.by.Admin() {
+		return errForbidden
+	}
+	return nil
+}
+
+func (c *Contract) countStranger(r *request) error {
+	if c.o.Limits == nil {
+		return nil
+	}
+	return c.o.Limits.Stranger(c.o.Address(r.Request))
+}
+
+// credential is what a caller shows: a bearer token or an API key.
+func credential(h http.Header) string {
+	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "apikey") {
+		return strings.TrimSpace(token)
+	}
+	return h.Get("X-Api-Key")
+}
+
+func send(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(body) // who reads has gone, nobody to tell
+}
+
+// The codes of errors that are found here.
+const (
+	badRequest = apierror.BadRequest
+	validation = apierror.Validation
+)
+
+// invalid is a value of the request that cannot be taken.
+type invalid struct {
+	// loc is where it stands: "body", "query" or "path", then names and indexes.
+	loc []any
+	// msg says what it must be; it completes a sentence that begins with its name.
+	msg string
+	// code is [validation] if empty.
+	code apierror.Code
+}
+
+func (e *invalid) Error() string {
+	if len(e.loc) == 0 {
+		return e.msg
+	}
+	return fmt.Sprint(e.loc[len(e.loc)-1]) + " " + e.msg
+}
+
+// refusal is an error with a status that is this contract's own.
+type refusal struct {
+	status int
+	detail string
+}
+
+func (e *refusal) Error() string { return e.detail }
+
+// detail is the body of an error reply: a text, or a list of [problem].
+type detail struct {
+	Detail any `json:"detail"`
+}
+
+type problem struct {
+	Loc  []any  `json:"loc"`
+	Msg  string `json:"msg"`
+	Type string `json:"type"`
+}
+
+// required says that a field of the body is missing.
+func required(name string) error { return &invalid{loc: []any{"body", name}, msg: "is required"} }
+
+// refuse answers an error (chat-api.md §0.10).
+func (c *Contract) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var wrong *invalid
+	if errors.As(err, &wrong) {
+		e := apierror.New(wrong.code, nil)
+		setDefault(&e.Code, validation)
+		e.Header(w.Header(), apierror.B)
+		send(w, e.Status(apierror.B), detail{[]problem{{wrong.loc, wrong.msg, "value_error"}}})
+		return
+	}
+	if own := refused(err); own != nil {
+		code := badRequest
+		if own.status == http.StatusNotFound {
+			code = apierror.NotFound
+		}
+		w.Header().Set(apierror.HeaderCode, string(code))
+		send(w, own.status, detail{own.detail})
+		return
+	}
+	e := apierror.From(err)
+	if e.Code == apierror.Internal && r.Context().Err() == nil {
+		c.o.Logger.Error("request of contract B", "method", r.Method, "path", r.URL.Path,
+			"request_id", w.Header().Get(apierror.HeaderRequestID), "error", err)
+	}
+	if len(e.Fields) > 0 && e.Status(apierror.B) == http.StatusUnprocessableEntity {
+		e.Header(w.Header(), apierror.B)
+		send(w, http.StatusUnprocessableEntity, detail{problems(e, r)})
+		return
+	}
+	e.Write(w, r, apierror.B)
+}
+
+// names are what this contract calls fields that the domain calls otherwise.
+var names = map[string]string{"title": "name", "user_id": "user_ids", "q": "query"}
+
+// problems tells of fields of the domain, which stand in the query or in the body.
+func problems(e *apierror.Error, r *http.Request) []problem {
+	where := "body"
+	if r.Method == http.MethodGet {
+		where = "query"
+	}
+	lang := apierror.Language(r.Header.Get("Accept-Language"))
+	out := make([]problem, len(e.Fields))
+	for i, f := range e.Fields {
+		if name := names[f.Name]; name != "" {
+			f.Name = name
+		}
+		out[i] = problem{[]any{where, f.Name}, f.Message(lang), "value_error"}
+	}
+	return out
+}
+
+// refused returns what of err is this contract's own, nil if nothing is.
+func refused(err error) *refusal {
+	var own *refusal
+	if errors.Is(err, errChannel) {
+		return &refusal{http.StatusBadRequest, errChannel.Error()}
+	}
+	errors.As(err, &own)
+	return own
+}
+
+// explain is refuse where there is no reply of its own: the status and what is wrong.
+func (c *Contract) explain(err error, lang string) (status int, text string) {
+	var wrong *invalid
+	if errors.As(err, &wrong) {
+		return http.StatusUnprocessableEntity, wrong.Error()
+	}
+	if own := refused(err); own != nil {
+		return own.status, own.detail
+	}
+	e := apierror.From(err)
+	if e.Code == apierror.Internal {
+		c.o.Logger.Error("publish for contract B", "error", err)
+	}
+	if len(e.Fields) > 0 {
+		return e.Status(apierror.B), e.Fields[0].Name + ": " + e.Fields[0].Message(lang)
+	}
+	return e.Status(apierror.B), e.Message(lang)
+}
