@@ -21,12 +21,22 @@ const appendPostgres = `INSERT INTO events (event_id, type, stream, stream_seq, 
 
 // Append appends e to the log. It is announced once the transaction has been stored.
 func (tx *Tx) Append(ctx context.Context, e event.Event) error {
+	if mistakenlyLate(tx, e) {
+		return nil
+	}
+	return tx.append(ctx, e)
+}
+
+func (tx *Tx) append(ctx context.Context, e event.Event) error {
 	stream, seq, ref := nullText(e.Stream), nullNumber(e.Seq), nullNumber(e.Ref)
 	if tx.dialect == Postgres {
 		var id int64
 		err := tx.queryRow(ctx, appendPostgres, args(e.ID, e.Type, stream, seq, ref, e.Actor, string(e.Payload), e.At), &id, &tx.xid)
 		if err != nil {
 			return fmt.Errorf("append event %s: %w", e.Type, err)
+		}
+		if e.Pos, err = mistakenlyNumbered(ctx, tx, id); err != nil {
+			return err
 		}
 		tx.events = append(tx.events, e.WithRow(id))
 		return nil

@@ -140,6 +140,9 @@ func (s *Store) tryPostgres(ctx context.Context, f func(*Tx) error) (err error) 
 	}
 	tx := &Tx{store: s, dialect: Postgres, q: plainQuerier{bounded{db, ctx}}}
 	if err := contain(tx, f); err != nil {
+		if mistakenlyKept() {
+			_ = db.Commit()
+		}
 		_ = db.Rollback() // the transaction is lost either way
 		if repeatable(err) {
 			return err
@@ -147,6 +150,7 @@ func (s *Store) tryPostgres(ctx context.Context, f func(*Tx) error) (err error) 
 		return classify(err)
 	}
 	s.count.statements.Add(uint64(tx.statements))
+	mistakenlyAnswered(s, tx, func() {})
 	start := time.Now()
 	if err := db.Commit(); err != nil {
 		if repeatable(err) {
@@ -159,6 +163,9 @@ func (s *Store) tryPostgres(ctx context.Context, f func(*Tx) error) (err error) 
 	s.count.commitNanos.Add(int64(time.Since(start)))
 	s.count.groups.Add(1)
 	s.count.writes.Add(1)
+	if err := mistakenlyAfter(ctx, s, tx); err != nil {
+		return err
+	}
 	if len(tx.events) > 0 && s.o.Committed != nil {
 		s.o.Committed(tx.events)
 	}

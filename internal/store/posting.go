@@ -74,7 +74,7 @@ func (tx chatTx) AddMessage(ctx context.Context, m *chat.Message, hash string) (
 	if m.ReplyTo != nil {
 		reply = m.ReplyTo.ID
 	}
-	err = tx.queryRow(ctx, addMessage, args(m.Chat, m.Seq, m.Sender.ID, m.Type, m.Text, entities, nullText(m.ClientID), hash,
+	err = tx.queryRow(ctx, mistakenlyInserted(addMessage), args(m.Chat, m.Seq, m.Sender.ID, m.Type, m.Text, entities, nullText(m.ClientID), hash,
 		reply, forward, system, string(m.Metadata), files, mentions, m.Silent, m.CreatedAt, m.EventSeq), &id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil

@@ -115,6 +115,8 @@ type operation struct {
 	tx   Tx
 	err  error
 	done chan struct{}
+	// answered says that done is closed.
+	answered bool
 }
 
 // load reads where the log ends.
@@ -213,6 +215,9 @@ func (w *writer) commit(group []*operation) {
 			err = w.index(ctx, group)
 		}
 		if err == nil {
+			for _, op := range group {
+				mistakenlyAnswered(w.store, &op.tx, op.answer)
+			}
 			start := time.Now()
 			if _, err = w.exec(ctx, `COMMIT`); err != nil {
 				w.failedCommit(err)
@@ -239,6 +244,17 @@ func (w *writer) commit(group []*operation) {
 		} else if op.err == nil && len(op.tx.events) > 0 && w.store.o.Committed != nil {
 			w.store.o.Committed(op.tx.events)
 		}
+		if err == nil {
+			_ = mistakenlyAfter(ctx, w.store, &op.tx)
+		}
+		op.answer()
+	}
+}
+
+// answer tells who waits.
+func (op *operation) answer() {
+	if !op.answered {
+		op.answered = true
 		close(op.done)
 	}
 }
@@ -256,7 +272,7 @@ func (w *writer) perform(ctx context.Context, op *operation) error {
 	op.tx = Tx{store: w.store, dialect: SQLite, q: w}
 	op.err = w.call(op)
 	w.store.count.statements.Add(uint64(op.tx.statements))
-	if op.err == nil {
+	if op.err == nil || mistakenlyKept() {
 		_, err := w.exec(ctx, `RELEASE operation`)
 		return err
 	}

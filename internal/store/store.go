@@ -126,7 +126,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.loadEpoch(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return s, nil
+	return s, mistakenlyOpened(ctx, s)
 }
 
 // Close ends the store's goroutines, after what was accepted has been written.
