@@ -98,6 +98,8 @@ type API struct {
 	perAddress *limiter
 	document   []byte
 	page       []byte
+	// procedures are the calls of RPC.
+	procedures map[string]procedure
 	// operations are the routes as they were registered, for the table of S14.
 	operations []Operation
 }
@@ -117,6 +119,7 @@ func New(o Options) (*API, error) {
 	}
 	a.huma = humago.New(a.mux, configuration(o.Version))
 	a.routes()
+	a.procedures = a.calls()
 	if err := a.describe(); err != nil {
 		return nil, err
 	}

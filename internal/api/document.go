@@ -22,6 +22,7 @@ func configuration(version string) huma.Config {
 	c := huma.DefaultConfig("Kuranty", version)
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
 	c.CreateHooks, c.Transformers = nil, nil // they would add links to schemas to every reply
+	c.Formats = map[string]huma.Format{"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}, "json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}}
 	c.AllowAdditionalPropertiesByDefault = true
 	c.Info.Description = "Accounts, chats and messages. Errors have the same form everywhere; X-Error-Code repeats their code."
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{

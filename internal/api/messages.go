@@ -23,14 +23,17 @@ type MessageList struct {
 type messagesInput struct {
 	ChatPath
 	Before  int64  `query:"before" minimum:"0" doc:"The page before this number"`
-	After   int64  `query:"after" minimum:"0"`
+	After   int64  `query:"after" minimum:"-1" default:"-1" doc:"The page after this number; 0 is the first page, -1 as if it were not given"`
 	Around  string `query:"around" pattern:"^(first_unread|[1-9][0-9]{0,15})$" doc:"A number, or first_unread"`
 	Limit   int    `query:"limit" minimum:"0" maximum:"200" doc:"50 if not given"`
 	Include string `query:"include" enum:"hidden" doc:"hidden shows what the caller has deleted for itself"`
 }
 
 func (a *API) messages(ctx context.Context, c *call, in *messagesInput) (*body[MessageList], error) {
-	q := chat.PageQuery{Before: in.Before, After: in.After, Offset: -1, Limit: in.Limit, Deleted: true, Hidden: in.Include == "hidden"}
+	q := chat.PageQuery{Before: in.Before, After: max(in.After, 0), Offset: -1, Limit: in.Limit, Deleted: true, Hidden: in.Include == "hidden"}
+	if in.After == 0 {
+		q.Offset = 0
+	}
 	switch in.Around {
 	case "":
 	case "first_unread":
@@ -100,9 +103,9 @@ func attachments(list []newAttachment) []chat.Attachment {
 	return out
 }
 
-// sending is a message to be sent. Its texts are bounded by the body and then exactly by
+// Sending is a message to be sent. Its texts are bounded by the body and then exactly by
 // the domain.
-type sending struct {
+type Sending struct {
 	ClientID    string          `json:"client_id,omitempty" doc:"Makes repetitions harmless; or give it as Idempotency-Key"`
 	Text        string          `json:"text,omitempty"`
 	Attachments []newAttachment `json:"attachments,omitempty"`
@@ -112,7 +115,7 @@ type sending struct {
 	Silent      bool            `json:"silent,omitempty"`
 }
 
-func (s *sending) domain(key string) (chat.Sending, error) {
+func (s *Sending) domain(key string) (chat.Sending, error) {
 	switch {
 	case s.ClientID == "":
 		s.ClientID = key
@@ -136,7 +139,7 @@ type IdempotencyKey struct {
 type sendInput struct {
 	ChatPath
 	IdempotencyKey
-	Body sending
+	Body Sending
 }
 
 func (a *API) send(ctx context.Context, c *call, in *sendInput) (*answer[chatjson.Message], error) {
@@ -151,7 +154,7 @@ func (a *API) send(ctx context.Context, c *call, in *sendInput) (*answer[chatjso
 type sendToUserInput struct {
 	UserPath
 	IdempotencyKey
-	Body sending
+	Body Sending
 }
 
 func (a *API) sendToUser(ctx context.Context, c *call, in *sendToUserInput) (*answer[chatjson.Message], error) {
@@ -210,13 +213,14 @@ func (a *API) getMessage(ctx context.Context, c *call, in *MessagePath) (*body[P
 	return reply(Permalink{a.json.Message(&m, chatjson.Viewer{User: c.User, Read: read}), room}), err
 }
 
-type editing struct {
+// Editing is a change of a message; what is left out stays.
+type Editing struct {
 	Text        *string          `json:"text,omitempty"`
 	Attachments *[]newAttachment `json:"attachments,omitempty"`
 	Version     int              `json:"version,omitempty" minimum:"0" doc:"The version that was edited; another one is refused"`
 }
 
-func (e *editing) domain() chat.Editing {
+func (e *Editing) domain() chat.Editing {
 	out := chat.Editing{Text: e.Text, Version: e.Version}
 	if e.Attachments != nil {
 		files := attachments(*e.Attachments)
@@ -227,7 +231,7 @@ func (e *editing) domain() chat.Editing {
 
 type editInput struct {
 	MessagePath
-	Body editing
+	Body Editing
 }
 
 func (a *API) edit(ctx context.Context, c *call, in *editInput) (*body[chatjson.Message], error) {
