@@ -45,8 +45,11 @@ func Binary(t testing.TB, opts ...Option) *Process {
 	for _, f := range set.flags {
 		args = append(args, "--"+f[0]+"="+f[1])
 	}
-	p.cmd = exec.Command(Build(t), args...)
-	p.cmd.Env = cleanEnv()
+	if set.binary == "" {
+		set.binary = Build(t)
+	}
+	p.cmd = exec.Command(set.binary, args...)
+	p.cmd.Env = append(cleanEnv(), set.env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start the server: %v", err)
@@ -178,9 +181,14 @@ var build = sync.OnceValues(func() (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make folder of the binary: %w", err)
 	}
-	path := filepath.Join(dir, "kuranty")
+	return buildIn(dir, "kuranty")
+})
+
+// buildIn builds the binary into dir, with the build tags.
+func buildIn(dir, name string, tags ...string) (string, error) {
+	path := filepath.Join(dir, name)
 	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
-	out, err := exec.Command("go", "build", "-o", fresh, "github.com/kuranty/kuranty/cmd/kuranty").CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", strings.Join(tags, ","), "-o", fresh, "github.com/kuranty/kuranty/cmd/kuranty").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the binary: %w\n%s", err, out)
 	}
@@ -188,4 +196,14 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("put the binary in place: %w", err)
 	}
 	return path, nil
-})
+}
+
+// BuildTagged returns the path of a binary built with tags, in a folder of the test.
+func BuildTagged(t testing.TB, tags ...string) string {
+	t.Helper()
+	path, err := buildIn(t.TempDir(), "kuranty", tags...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

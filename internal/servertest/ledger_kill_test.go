@@ -61,8 +61,21 @@ func TestR01_R05_R09_R18_LedgerOnPostgreSQL(t *testing.T) {
 	})
 }
 
-// testLedger kills the server as often as said, calling between in between.
+// testLedger kills the server as often as said, calling between in between, and reports
+// what does not agree afterwards.
 func testLedger(t *testing.T, kills int, more []servertest.Option, between func(kill int)) {
+	wrong := runLedger(t, kills, more, between)
+	for i, w := range wrong {
+		if i == 20 {
+			t.Errorf("… and %d more", len(wrong)-i)
+			break
+		}
+		t.Error(w)
+	}
+}
+
+// runLedger is testLedger, but returns what does not agree.
+func runLedger(t *testing.T, kills int, more []servertest.Option, between func(kill int)) (wrong []string) {
 	dataDir := t.TempDir()
 	start := func() *servertest.Process { return servertest.Binary(t, ledgerOptions(dataDir, more...)...) }
 	l := newLedger()
@@ -80,7 +93,7 @@ func testLedger(t *testing.T, kills int, more []servertest.Option, between func(
 		readers.Go(func() { c.run(reading) })
 	}
 	for i, p := range people[:4] {
-		writers.Go(func() { l.write(ctx, t, p, "w"+strconv.Itoa(i), chats) })
+		writers.Go(func() { l.write(ctx, p, "w"+strconv.Itoa(i), chats) })
 	}
 	for kill := range kills {
 		time.Sleep(time.Duration(20+rand.IntN(200)) * time.Millisecond) // a crash comes at any moment
@@ -104,20 +117,45 @@ func testLedger(t *testing.T, kills int, more []servertest.Option, between func(
 			break
 		}
 		if time.Now().After(late) {
-			t.Error("the collectors never got the newest messages")
+			wrong = append(wrong, "the collectors never got the newest messages")
 			break
 		}
 	}
 	stopReading()
 	readers.Wait()
-	wrong := l.check(t, people[0], chats, collectors)
-	for i, w := range wrong {
-		if i == 20 {
-			t.Errorf("… and %d more", len(wrong)-i)
-			break
-		}
-		t.Error(w)
-	}
+	wrong = append(wrong, l.check(t, people[0], chats, collectors)...)
 	t.Logf("%d kills, %d messages acknowledged", kills, len(l.acked))
 	server.Stop(syscall.SIGTERM)
+	return wrong
+}
+
+// Each of the classic mistakes, made on purpose by a build of its own, is noticed.
+func TestLedgerNoticesPlantedMistakes(t *testing.T) {
+	binary := servertest.BuildTagged(t, "planted")
+	for _, m := range []struct {
+		name     string
+		postgres bool
+	}{
+		{"announce-before-commit", false},
+		{"answer-before-commit", false},
+		{"no-unique-key", false},
+		{"no-rollback", false},
+		{"event-outside", false},
+		{"cursor-by-id", true},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			options := []servertest.Option{servertest.Executable(binary), servertest.Env("KURANTY_PLANTED", m.name)}
+			if m.postgres {
+				options = append(options, servertest.Flag("storage.driver", "postgres"), servertest.Flag("storage.dsn", pgtest.Start(t)))
+			}
+			const attempts = 4 // chance decides where a crash falls
+			for range attempts {
+				if wrong := runLedger(t, 12, options, nil); len(wrong) > 0 {
+					t.Logf("noticed: %s", wrong[0])
+					return
+				}
+			}
+			t.Error("the mistake was not noticed")
+		})
+	}
 }

@@ -26,6 +26,13 @@ type ledger struct {
 	mu    sync.Mutex
 	tried map[string]entry // by client id: what was sent
 	acked map[string]entry // what was acknowledged
+	wrong []string         // what writers were told that they should not have been
+}
+
+func (l *ledger) complain(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
 }
 
 // entry is one message.
@@ -135,7 +142,7 @@ func (l *ledger) people(t *testing.T, n, chats int) (people []person, ids []int6
 
 // write sends messages as p until ctx ends, and each again until it is acknowledged or
 // refused for good.
-func (l *ledger) write(ctx context.Context, t *testing.T, p person, name string, chats []int64) {
+func (l *ledger) write(ctx context.Context, p person, name string, chats []int64) {
 	for n := 0; ctx.Err() == nil; n++ {
 		e := entry{
 			Chat: chats[rand.IntN(len(chats))], Sender: p.id, ClientID: fmt.Sprintf("%s-%d", name, n),
@@ -144,14 +151,14 @@ func (l *ledger) write(ctx context.Context, t *testing.T, p person, name string,
 		l.mu.Lock()
 		l.tried[e.ClientID] = e
 		l.mu.Unlock()
-		if !l.insist(context.WithoutCancel(ctx), t, p, e) {
+		if !l.insist(context.WithoutCancel(ctx), p, e) {
 			return
 		}
 	}
 }
 
 // insist sends e until it is acknowledged.
-func (l *ledger) insist(ctx context.Context, t *testing.T, p person, e entry) bool {
+func (l *ledger) insist(ctx context.Context, p person, e entry) bool {
 	for late := time.Now().Add(limit); time.Now().Before(late); {
 		var m struct{ ID, Seq int64 }
 		status, err := l.call(ctx, p, "POST", fmt.Sprintf("/api/v2/chats/%d/messages", e.Chat), map[string]any{
@@ -165,12 +172,12 @@ func (l *ledger) insist(ctx context.Context, t *testing.T, p person, e entry) bo
 			return true
 		}
 		if refused := (*statusError)(nil); errors.As(err, &refused) && status < 500 && status != http.StatusTooManyRequests {
-			t.Errorf("message %s was refused: %v", e.ClientID, err)
+			l.complain("message %s was refused: %v", e.ClientID, err)
 			return false
 		}
 		time.Sleep(time.Duration(5+rand.IntN(20)) * time.Millisecond) // the server is being started
 	}
-	t.Errorf("message %s was never acknowledged", e.ClientID)
+	l.complain("message %s was never acknowledged", e.ClientID)
 	return false
 }
 
@@ -212,6 +219,7 @@ func (l *ledger) stored(t *testing.T, p person, chat int64) []entry {
 func (l *ledger) check(t *testing.T, reader person, chats []int64, collectors []*collector) (wrong []string) {
 	t.Helper()
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	wrong = slices.Clone(l.wrong)
 	found := map[string]entry{}
 	top := map[int64]int64{}
 	messages := map[int64]map[int64]entry{} // chat → seq

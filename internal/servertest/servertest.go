@@ -27,6 +27,9 @@ type setup struct {
 	dataDir string
 	flags   [][2]string
 	server  server.Options // in-process servers only
+	// binary and env are of processes only.
+	binary string
+	env    []string
 }
 
 // Config sets the configuration file, as text.
@@ -39,6 +42,14 @@ func Flag(key, value string) Option {
 
 // DataDir sets the data folder, for servers that follow each other in it.
 func DataDir(path string) Option { return func(s *setup) { s.dataDir = path } }
+
+// Executable makes [Binary] start that program instead of the one it builds.
+func Executable(path string) Option { return func(s *setup) { s.binary = path } }
+
+// Env sets an environment variable of a server that [Binary] starts.
+func Env(name, value string) Option {
+	return func(s *setup) { s.env = append(s.env, name+"="+value) }
+}
 
 // With changes the options of a server that [Start] starts.
 func With(change func(*server.Options)) Option {
