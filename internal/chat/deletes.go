@@ -114,7 +114,7 @@ func (s *Service) deleteForAll(ctx context.Context, tx Tx, user, chat, message i
 	if err := tx.Erase(ctx, &m); err != nil {
 		return err
 	}
-	if err := tx.Unindex(ctx, &g.Message); err != nil {
+	if err := tx.Unindex(ctx, []int64{m.ID}); err != nil {
 		return err
 	}
 	if err := s.redact(ctx, tx, &m); err != nil {

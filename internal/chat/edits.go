@@ -176,11 +176,5 @@ func (s *Service) saveEdit(ctx context.Context, tx Tx, before, m *Message) error
 			return err
 		}
 	}
-	if err := tx.Unindex(ctx, before); err != nil {
-		return err
-	}
-	if m.Text == "" {
-		return nil
-	}
-	return tx.Index(ctx, m)
+	return tx.Reindex(ctx, m)
 }

@@ -72,9 +72,6 @@ type postTx interface {
 	Mentionable(ctx context.Context, chat, except int64, users []int64, names []string) (map[int64]string, error)
 	// AddMentions remembers who was mentioned in a message.
 	AddMentions(ctx context.Context, m *Message, users []int64) error
-	// Index makes a message's text findable, Unindex forgets it.
-	Index(ctx context.Context, m *Message) error
-	Unindex(ctx context.Context, m *Message) error
 }
 
 // Posted is a chat and its member after [postTx.Post].
@@ -256,10 +253,8 @@ func (s *Service) follow(ctx context.Context, tx Tx, m *Message, mentioned []int
 			return err
 		}
 	}
-	if m.Text != "" {
-		if err := tx.Index(ctx, m); err != nil {
-			return err
-		}
+	if err := tx.Index(ctx, m); err != nil {
+		return err
 	}
 	return s.mention(ctx, tx, m, mentioned)
 }

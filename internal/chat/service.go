@@ -20,6 +20,7 @@ type Store interface {
 // is not there is [ErrNotFound].
 type Tx interface {
 	postTx
+	searchTx
 	messageTx
 	editTx
 	deleteTx

@@ -17,7 +17,7 @@ const (
 	unindexPostgres = `DELETE FROM message_index WHERE rowid IN (SELECT value::bigint FROM jsonb_array_elements_text($1::jsonb))`
 )
 
-// Index implements chat's sending.
+// Index implements chat's search.
 func (tx chatTx) Index(ctx context.Context, m *chat.Message) error {
 	return tx.index(ctx, m.ID, m.Chat, m.Text)
 }
@@ -27,9 +27,9 @@ func (tx chatTx) Reindex(ctx context.Context, m *chat.Message) error {
 	return tx.index(ctx, m.ID, m.Chat, m.Text)
 }
 
-// Unindex implements chat's sending.
-func (tx chatTx) Unindex(ctx context.Context, m *chat.Message) error {
-	list, err := idList([]int64{m.ID})
+// Unindex implements chat's search.
+func (tx chatTx) Unindex(ctx context.Context, messages []int64) error {
+	list, err := idList(messages)
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,9 @@ func (s *Store) Restore(ctx context.Context, r io.ReaderAt, size int64, files st
 	if err := s.afterRestore(ctx); err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
+	if _, err := s.Reindex(ctx); err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
 	return m, s.NewEpoch(ctx)
 }
 
@@ -166,7 +169,7 @@ func (s *Store) afterRestore(ctx context.Context) error {
 				}
 			}
 		}
-		return nil
+		return tx.forgetIndex(ctx)
 	})
 }
 
