@@ -17,6 +17,7 @@ import (
 	"github.com/kuranty/kuranty/internal/channels"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/chatjson"
+	"github.com/kuranty/kuranty/internal/compat/chequite"
 	"github.com/kuranty/kuranty/internal/config"
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
@@ -39,6 +40,7 @@ type backend struct {
 	links    *links
 	json     *chatjson.Builder
 	api      *api.API
+	chequite *chequite.Contract // nil if it is off
 }
 
 // openStartup bounds how long a start waits for the database.
@@ -171,6 +173,7 @@ func chatOptions(c *config.Config, st *store.Store) chat.Options {
 		EditWindow: orEndless(k.EditWindow), DeleteWindow: orEndless(k.DeleteWindow),
 		LargeGroup: k.LargeGroup, ReceiptsMaxMembers: k.ReceiptsMaxMembers,
 		ExternalAttachments: k.ExternalAttachments, DirectoryContacts: k.Directory == "contacts",
+		EmailVisibility: k.Compat.EmailVisibility,
 		Limits: chat.Limits{
 			SendPerSecond: l.SendPerSecond, SendBurst: l.SendBurst, ChatPerSecond: l.ChatPerSecond, TypingPerSecond: l.TypingPerSecond,
 			SearchPerMinute: l.SearchPerMinute, ChatsPerMinute: l.ChatsPerMinute, ChatsPerDay: l.ChatsPerDay, UploadsPerMinute: l.UploadsPerMinute,
@@ -193,9 +196,13 @@ func (b *backend) run(ctx context.Context) error {
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{
+	parts := []func(context.Context) error{
 		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.sweepFiles,
-	} {
+	}
+	if b.chequite != nil {
+		parts = append(parts, b.chequite.Run)
+	}
+	for _, part := range parts {
 		g.Go(func() error { return part(ctx) })
 	}
 	g.Go(func() error {

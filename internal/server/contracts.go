@@ -31,6 +31,12 @@ func (s *Server) buildContracts(b *backend) (err error) {
 		HistorySize: k.HistorySize, HistoryTTL: k.HistoryTTL, LargeGroup: k.LargeGroup, ReceiptsMaxMembers: k.ReceiptsMaxMembers,
 		AutoSubscribe: k.AutoSubscribe, Logger: s.log,
 	}
+	if k.Compat.Chequite.Enabled {
+		if b.chequite, err = s.newChequite(b); err != nil {
+			return err
+		}
+		o.Contract = b.chequite
+	}
 	b.channels = channels.New(o)
 	return nil
 }

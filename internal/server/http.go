@@ -94,6 +94,12 @@ func (s *Server) routes() *http.ServeMux {
 		for _, path := range []string{"/api/v2/", "/openapi.json", "/docs/", "/avatars/"} {
 			mux.Handle(path, h)
 		}
+		if b.chequite != nil {
+			h := b.api.Around(b.chequite.Handler())
+			for _, path := range chequitePaths {
+				mux.Handle(path, h)
+			}
+		}
 	}
 	if s.cfg.Health.Enabled {
 		mux.HandleFunc("/health", health)
