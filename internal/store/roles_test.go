@@ -21,29 +21,29 @@ type cell struct {
 // relations are what somebody can be to a group.
 var relations = []string{chat.Owner, chat.Admin, chat.Plain, "stranger", chat.Left, chat.Removed, chat.Banned}
 
-func (c *chats) cell(relation, settings string) cell {
+// cell makes a group of six users in which the first stands in a relation.
+func (c *chats) cell(u []int64, relation, settings string) cell {
 	c.t.Helper()
-	u := c.people(6)
-	x := cell{chats: c, user: u[0], owner: u[1], admin: u[2], plain: u[3], outside: u[4], gone: u[5]}
-	members := []int64{x.owner, x.admin, x.plain, x.gone}
+	c.made++
+	x := cell{chats: c, id: c.made, user: u[0], owner: u[1], admin: u[2], plain: u[3], outside: u[4], gone: u[5]}
+	role, state, first, count := chat.Plain, chat.Active, chat.Owner, 4
 	switch relation {
 	case chat.Owner:
-		members[0], x.owner = x.user, x.user
-	case "stranger":
-	default:
-		members = append(members, x.user)
-	}
-	x.id = c.group(members...)
-	c.setMember(x.id, x.admin, "role", chat.Admin)
-	c.setMember(x.id, x.gone, "state", chat.Banned)
-	switch relation {
+		role, first, x.owner = chat.Owner, chat.Plain, x.user
 	case chat.Admin:
-		c.setMember(x.id, x.user, "role", chat.Admin)
+		role = chat.Admin
 	case chat.Left, chat.Removed, chat.Banned:
-		c.setMember(x.id, x.user, "state", relation)
+		state, count = relation, 3
 	}
-	c.store.MustExec(c.t, `UPDATE chats SET member_count = (SELECT count(*) FROM members WHERE chat_id = $1 AND state = 'active') WHERE id = $1`, x.id)
-	c.settings(x.id, settings)
+	c.store.MustExec(c.t, `INSERT INTO chats (id, kind, title, owner_id, settings, last_activity_at, member_count, created_by, created_at, updated_at)
+		VALUES ($1, 'group', 'Группа', $2, $3, 0, $4, $2, 0, 0)`, x.id, x.owner, settings, count)
+	c.store.MustExec(c.t, `INSERT INTO members (chat_id, user_id, role, state, joined_at) VALUES
+		($1, $2, $3, 'active', 0), ($1, $4, 'admin', 'active', 0), ($1, $5, 'member', 'active', 0), ($1, $6, 'member', 'banned', 0), ($1, $7, $8, $9, 0)`,
+		x.id, u[1], first, x.admin, x.plain, x.gone, x.user, role, state)
+	if relation == "stranger" {
+		c.store.MustExec(c.t, `DELETE FROM members WHERE chat_id = $1 AND user_id = $2`, x.id, x.user)
+		c.store.MustExec(c.t, `UPDATE chats SET member_count = 3 WHERE id = $1`, x.id)
+	}
 	return x
 }
 
@@ -115,6 +115,7 @@ func TestS14_RolesAndActions(t *testing.T) {
 		}},
 	}
 	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
+		u := c.people(6)
 		for _, rule := range []string{chat.Everyone, chat.Admins} {
 			settings := fmt.Sprintf(`{"who_can_post":%q,"who_can_add":%q,"who_can_edit":%q}`, rule, rule, rule)
 			for _, a := range actions {
@@ -126,13 +127,16 @@ func TestS14_RolesAndActions(t *testing.T) {
 							want = nil
 						}
 					}
-					x := c.cell(relation, settings)
-					before := x.state()
+					x := c.cell(u, relation, settings)
+					var before string
+					if want != nil {
+						before = x.state()
+					}
 					err := a.do(t.Context(), x)
 					if !errors.Is(err, want) {
 						t.Errorf("%s by %s, %s may: %v, want %v", a.name, relation, rule, err, want)
 					}
-					if err != nil && x.state() != before {
+					if want != nil && x.state() != before {
 						t.Errorf("%s by %s, %s may: refused, but something was changed", a.name, relation, rule)
 					}
 				}
@@ -144,16 +148,16 @@ func TestS14_RolesAndActions(t *testing.T) {
 // state is everything about the group of a cell that actions change.
 func (x *cell) state() string {
 	x.t.Helper()
-	var room, invites string
-	x.store.MustQuery(x.t, `SELECT title || '|' || about || '|' || settings || '|' || owner_id || '|' || retention_days || '|' || state || '|' ||
-		last_event_seq || '|' || last_seq || '|' || member_count FROM chats WHERE id = $1`, []any{x.id}, &room)
-	x.store.MustQuery(x.t, `SELECT count(*) || '|' || coalesce(sum(revoked_at), 0) FROM invites WHERE chat_id = $1`, []any{x.id}, &invites)
-	for _, user := range []int64{x.user, x.owner, x.admin, x.plain, x.outside, x.gone} {
-		var place string
-		x.store.MustQuery(x.t, `SELECT coalesce((SELECT role || '|' || state FROM members WHERE chat_id = $1 AND user_id = $2), '')`, []any{x.id, user}, &place)
-		room += "\n" + place
-	}
-	return room + "\n" + invites
+	var all string
+	x.store.MustRows(x.t, `SELECT title || '|' || about || '|' || settings || '|' || owner_id || '|' || retention_days || '|' || state || '|' ||
+			last_event_seq || '|' || last_seq || '|' || member_count AS line FROM chats WHERE id = $1
+		UNION ALL SELECT user_id || '|' || role || '|' || state FROM members WHERE chat_id = $1
+		UNION ALL SELECT id || '|' || revoked_at FROM invites WHERE chat_id = $1 ORDER BY line`, []any{x.id}, func(scan func(...any)) {
+		var line string
+		scan(&line)
+		all += line + "\n"
+	})
+	return all
 }
 
 // Permissions say of each role what the matrix lets it do.
@@ -189,41 +193,42 @@ func TestS15_StrangersSeeNoChat(t *testing.T) {
 	word := func(s string) *string { return &s }
 	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
 		for _, relation := range []string{"stranger", chat.Left, chat.Removed, chat.Banned, "no chat"} {
-			x := c.cell("stranger", `{"who_can_add":"all","who_can_edit":"all"}`)
+			u := c.people(6)
+			x := c.cell(u, "stranger", `{"who_can_add":"all","who_can_edit":"all"}`)
 			switch relation {
 			case "no chat":
 				x.id += 1_000_000
 			case "stranger":
 			default:
-				x = c.cell(relation, `{"who_can_add":"all","who_can_edit":"all"}`)
+				x = c.cell(u, relation, `{"who_can_add":"all","who_can_edit":"all"}`)
 			}
-			ctx, u, id := t.Context(), x.user, x.id
+			ctx, me, id := t.Context(), x.user, x.id
 			for name, err := range map[string]error{
-				"Chat":         second(c.Chat(ctx, u, id)),
-				"Membership":   third(c.Membership(ctx, u, id)),
-				"UpdateChat":   second(c.UpdateChat(ctx, u, id, chat.ChatChange{Title: word("x")})),
-				"DeleteChat":   c.DeleteChat(ctx, u, id, true),
-				"DeleteForMe":  c.DeleteChat(ctx, u, id, false),
-				"Clear":        c.Clear(ctx, u, id),
-				"SetState":     second(c.SetState(ctx, u, id, chat.StateChange{PinOrder: new(1)})),
-				"Members":      second(c.Members(ctx, u, id, chat.MembersQuery{})),
-				"AddMembers":   third(c.AddMembers(ctx, u, id, []int64{x.outside})),
-				"SetRole":      c.SetRole(ctx, u, id, x.plain, chat.Admin),
-				"Remove":       c.Remove(ctx, u, id, x.plain, true),
-				"Leave":        c.Leave(ctx, u, id),
-				"Bans":         second(c.Bans(ctx, u, id)),
-				"Unban":        c.Unban(ctx, u, id, x.gone),
-				"Transfer":     c.Transfer(ctx, u, id, x.plain),
-				"CreateInvite": second(c.CreateInvite(ctx, u, id, 0, 0)),
-				"Invites":      second(c.Invites(ctx, u, id)),
-				"RevokeInvite": c.RevokeInvite(ctx, u, id, "i_aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+				"Chat":         second(c.Chat(ctx, me, id)),
+				"Membership":   third(c.Membership(ctx, me, id)),
+				"UpdateChat":   second(c.UpdateChat(ctx, me, id, chat.ChatChange{Title: word("x")})),
+				"DeleteChat":   c.DeleteChat(ctx, me, id, true),
+				"DeleteForMe":  c.DeleteChat(ctx, me, id, false),
+				"Clear":        c.Clear(ctx, me, id),
+				"SetState":     second(c.SetState(ctx, me, id, chat.StateChange{PinOrder: new(1)})),
+				"Members":      second(c.Members(ctx, me, id, chat.MembersQuery{})),
+				"AddMembers":   third(c.AddMembers(ctx, me, id, []int64{x.outside})),
+				"SetRole":      c.SetRole(ctx, me, id, x.plain, chat.Admin),
+				"Remove":       c.Remove(ctx, me, id, x.plain, true),
+				"Leave":        c.Leave(ctx, me, id),
+				"Bans":         second(c.Bans(ctx, me, id)),
+				"Unban":        c.Unban(ctx, me, id, x.gone),
+				"Transfer":     c.Transfer(ctx, me, id, x.plain),
+				"CreateInvite": second(c.CreateInvite(ctx, me, id, 0, 0)),
+				"Invites":      second(c.Invites(ctx, me, id)),
+				"RevokeInvite": c.RevokeInvite(ctx, me, id, "i_aaaaaaaaaaaaaaaaaaaaaaaaaa"),
 			} {
 				if !errors.Is(err, chat.ErrNotFound) {
 					t.Errorf("%s by %s: %v, want not found", name, relation, err)
 				}
 			}
-			list, err := c.Chats(ctx, u, chat.ChatsQuery{})
-			active, err2 := c.ActiveChats(ctx, u, 10)
+			list, err := c.Chats(ctx, me, chat.ChatsQuery{})
+			active, err2 := c.ActiveChats(ctx, me, 10)
 			if err != nil || err2 != nil || len(list.Views) != 0 || list.Total != 0 || len(active) != 0 {
 				t.Errorf("lists of %s: %v %v %d chats, %v active, want none", relation, err, err2, len(list.Views), active)
 			}

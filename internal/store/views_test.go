@@ -245,3 +245,43 @@ func (c *chats) act(rnd *rand.Rand, users []int64, ids *[]int64, sent *[]chat.Me
 		c.t.Fatal(err)
 	}
 }
+
+// Who does not tell what he has read is not told either, in direct chats, and groups of
+// any size tell only the highest mark (chat-api.md §0.7).
+func TestReceiptsInLists(t *testing.T) {
+	onChats(t, chat.Options{ReceiptsMaxMembers: 2}, func(t *testing.T, c *chats) {
+		u := c.people(3)
+		direct, group, large := c.direct(u[0], u[1]), c.group(u[0], u[1]), c.group(u...)
+		for _, id := range []int64{direct, group, large} {
+			c.send(u[0], id, "Привет")
+			if _, err := c.MarkRead(t.Context(), u[1], id, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		state := func(user, id int64) [2]int64 {
+			v, err := c.Chat(t.Context(), user, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return [2]int64{v.Read.Others, v.Read.OthersDelivered}
+		}
+		for _, test := range []struct {
+			off  int64
+			id   int64
+			want [2]int64
+		}{
+			{0, direct, [2]int64{1, 1}},
+			{u[0], direct, [2]int64{0, 0}},
+			{u[1], direct, [2]int64{0, 0}},
+			{u[1], group, [2]int64{1, 1}},
+			{u[1], large, [2]int64{1, 0}},
+		} {
+			c.privacy(u[0], `{}`)
+			c.privacy(u[1], `{}`)
+			c.privacy(test.off, `{"last_seen":"contacts","read_receipts":false}`)
+			if got := state(u[0], test.id); got != test.want {
+				t.Errorf("receipts off for %d, chat %d: read and delivered up to %v, want %v", test.off, test.id, got, test.want)
+			}
+		}
+	})
+}
