@@ -30,7 +30,7 @@ const maxPage = 200
 // pageTx reads pages. All of it is about what user sees of a chat.
 type pageTx interface {
 	// PageBefore returns messages with numbers below seq, newest first; PageFrom from seq
-	// on, oldest first.
+	// on, which user should see, oldest first.
 	PageBefore(ctx context.Context, user, chat, seq int64, p PageFilter) ([]Message, error)
 	PageFrom(ctx context.Context, user, chat, seq int64, p PageFilter) ([]Message, error)
 	// PageOfChanges returns messages whose newest change has a number above since, up to
@@ -148,6 +148,7 @@ func (s *Service) pageBefore(ctx context.Context, tx Tx, p *Page, seq int64, fil
 }
 
 func (s *Service) pageAfter(ctx context.Context, tx Tx, p *Page, seq int64, filter PageFilter) error {
+	seq = max(seq, p.floor())
 	limit := filter.Limit
 	filter.Limit++
 	found, err := tx.PageFrom(ctx, p.Member.User, p.Chat.ID, seq+1, filter)
@@ -162,6 +163,7 @@ func (s *Service) pageAfter(ctx context.Context, tx Tx, p *Page, seq int64, filt
 // pageAround reads as many messages on both sides of seq, more on one if the other has
 // too few.
 func (s *Service) pageAround(ctx context.Context, tx Tx, p *Page, seq int64, filter PageFilter) error {
+	seq = max(seq, p.floor()+1)
 	limit := filter.Limit
 	filter.Limit++
 	older, err := tx.PageBefore(ctx, p.Member.User, p.Chat.ID, seq, filter)

@@ -8,14 +8,17 @@ import (
 )
 
 const (
-	ofPage = `SELECT ` + messageColumns + ` FROM messages AS m` + seenBy + messageJoins + `
-	WHERE m.chat_id = $2 AND m.seq > i.visible_from_seq`
+	// The plus keeps a condition from being what SQLite looks up by: of two lower bounds it
+	// takes the first, and there is a better one.
+	ofPage   = `SELECT ` + messageColumns + ` FROM messages AS m` + seenBy + messageJoins + ` WHERE m.chat_id = $2`
+	above    = ` AND m.seq > i.visible_from_seq`
+	alsoSeen = ` AND +m.seq > i.visible_from_seq`
 	filtered = ` AND ($4 OR m.deleted_at = 0) AND ($5 OR ` + unhidden + `)`
 
-	pageBefore    = ofPage + ` AND m.seq < $3` + filtered + ` ORDER BY m.seq DESC LIMIT $6`
-	pageFrom      = ofPage + ` AND m.seq >= $3` + filtered + ` ORDER BY m.seq LIMIT $6`
-	pageOfChanges = ofPage + ` AND m.event_seq > $3 AND m.event_seq <= $4 AND ` + unhidden + ` ORDER BY m.event_seq LIMIT $5`
-	pinnedPage    = ofPage + ` AND m.pinned_at > 0 AND ` + unhidden + ` ORDER BY m.pinned_at DESC, m.seq DESC LIMIT $3`
+	pageBefore    = ofPage + above + ` AND m.seq < $3` + filtered + ` ORDER BY m.seq DESC LIMIT $6`
+	pageFrom      = ofPage + alsoSeen + ` AND m.seq >= $3` + filtered + ` ORDER BY m.seq LIMIT $6`
+	pageOfChanges = ofPage + alsoSeen + ` AND m.event_seq > $3 AND m.event_seq <= $4 AND ` + unhidden + ` ORDER BY m.event_seq LIMIT $5`
+	pinnedPage    = ofPage + alsoSeen + ` AND m.pinned_at > 0 AND ` + unhidden + ` ORDER BY m.pinned_at DESC, m.seq DESC LIMIT $3`
 )
 
 // PageBefore implements chat's pages.
@@ -42,8 +45,8 @@ func (tx chatTx) Pinned(ctx context.Context, user, id int64, limit int) ([]chat.
 const leftOut = `SELECT
 	CASE WHEN $1 THEN 0 ELSE (SELECT count(*) FROM messages AS m WHERE m.chat_id = $2 AND m.seq > $3 AND m.seq <= $4
 		AND (m.deleted_at > 0 OR m.message_type = 'system') AND m.deleted_at > 0) END +
-	CASE WHEN $5 THEN 0 ELSE (SELECT count(*) FROM message_hidden AS h JOIN messages AS m ON m.chat_id = h.chat_id AND m.seq = h.seq
-		WHERE h.user_id = $6 AND h.chat_id = $2 AND h.seq > $3 AND h.seq <= $4 AND ($1 OR m.deleted_at = 0)) END`
+	CASE WHEN $5 THEN 0 ELSE (SELECT count(*) FROM message_hidden AS h WHERE h.user_id = $6 AND h.chat_id = $2 AND h.seq > $3 AND h.seq <= $4
+		AND ($1 OR (SELECT m.deleted_at FROM messages AS m WHERE m.chat_id = h.chat_id AND m.seq = h.seq) = 0)) END`
 
 // LeftOut implements chat's pages.
 func (tx chatTx) LeftOut(ctx context.Context, user, id, after, upTo int64, p chat.PageFilter) (n int64, err error) {

@@ -83,7 +83,7 @@ CREATE INDEX messages_sender ON messages (sender_id, created_at);
 CREATE INDEX messages_reply ON messages (reply_to_id) WHERE reply_to_id > 0;
 CREATE INDEX messages_pinned ON messages (chat_id, pinned_at) WHERE pinned_at > 0;
 -- What does not count as unread: so that counting reads exceptions, not messages.
-CREATE INDEX messages_uncounted ON messages (chat_id, seq) WHERE deleted_at > 0 OR message_type = 'system';
+CREATE INDEX messages_uncounted ON messages (chat_id, seq, deleted_at) WHERE deleted_at > 0 OR message_type = 'system';
 
 CREATE TABLE message_edits (
     message_id BIGINT NOT NULL,
