@@ -144,7 +144,7 @@ func TestLedgerNoticesPlantedMistakes(t *testing.T) {
 		{"cursor-by-id", true},
 	} {
 		t.Run(m.name, func(t *testing.T) {
-			options := []servertest.Option{servertest.Executable(binary), servertest.Env("KURANTY_PLANTED", m.name)}
+			options := []servertest.Option{servertest.Executable(binary), servertest.Env("PLANTED_MISTAKE", m.name)}
 			if m.postgres {
 				options = append(options, servertest.Flag("storage.driver", "postgres"), servertest.Flag("storage.dsn", pgtest.Start(t)))
 			}

@@ -12,7 +12,7 @@ import (
 )
 
 // planted names the one mistake that this process makes.
-var planted = os.Getenv("KURANTY_PLANTED")
+var planted = os.Getenv("PLANTED_MISTAKE")
 
 // The mistakes that there are.
 const (
