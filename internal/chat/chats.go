@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Filters of [ChatsQuery].
@@ -213,7 +214,7 @@ func openCursor(text string, at ...*int64) bool {
 	for i := range got {
 		into[i] = &got[i]
 	}
-	format := "[" + repeat("%d", " ", len(at)) + "]"
+	format := "[" + strings.TrimSuffix(strings.Repeat("%d ", len(at)), " ") + "]"
 	if n, err := fmt.Sscanf(string(b), format, into...); err != nil || n != len(at) || cursor(got...) != text {
 		return false
 	}
@@ -221,14 +222,6 @@ func openCursor(text string, at ...*int64) bool {
 		*at[i] = got[i]
 	}
 	return true
-}
-
-func repeat(s, between string, n int) string {
-	out := s
-	for range n - 1 {
-		out += between + s
-	}
-	return out
 }
 
 // clamp returns the size of a page: n, the default for 0, most at most.

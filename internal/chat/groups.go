@@ -137,9 +137,12 @@ func (s *Service) checkAvatar(ctx context.Context, tx Tx, user int64, file strin
 	if file == "" {
 		return nil
 	}
-	own, err := tx.OwnAvatar(ctx, user, file)
-	if err != nil {
-		return err
+	own := false
+	if validClientID(file) { // anything else is no text that a database must be asked about
+		var err error
+		if own, err = tx.OwnAvatar(ctx, user, file); err != nil {
+			return err
+		}
 	}
 	if !own {
 		return &FieldError{"avatar_file_id", "is no avatar that you uploaded"}

@@ -130,6 +130,9 @@ func (s *Service) RevokeInvite(ctx context.Context, user, chat int64, id string)
 	if strings.HasPrefix(id, invitePrefix) {
 		id = inviteKey(id)
 	}
+	if !validClientID(id) {
+		id = ""
+	}
 	return s.store.Update(ctx, func(tx Tx) error {
 		if err := s.mayInvite(ctx, tx, user, chat); err != nil {
 			return err

@@ -87,7 +87,7 @@ func (s *Service) Members(ctx context.Context, user, chat int64, q MembersQuery)
 	if err := checkLength("q", q.Name, maxNeedle); err != nil {
 		return list, err
 	}
-	p := MembersPage{State: Active, Name: search.Fold(q.Name), Role: q.Role, Limit: clamp(q.Limit, maxMembers), After: MemberPlace{Rank: -1}}
+	p := MembersPage{State: Active, Name: search.Fold(Normalize(q.Name)), Role: q.Role, Limit: clamp(q.Limit, maxMembers), After: MemberPlace{Rank: -1}}
 	switch q.Role {
 	case "", Owner, Admin, Plain:
 	default:

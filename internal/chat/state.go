@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/kuranty/kuranty/event"
 )
@@ -58,6 +59,7 @@ func (s *Service) SetState(ctx context.Context, user, chat int64, in StateChange
 	return v, nil
 }
 
+// check also puts what is not text out of a draft.
 func (in *StateChange) check() error {
 	if t := in.MutedUntil; t != nil && (*t < 0 || *t >= 1<<53) {
 		return &FieldError{"muted_until", "must be a time"}
@@ -68,7 +70,8 @@ func (in *StateChange) check() error {
 	if in.Draft == nil {
 		return nil
 	}
-	d := *in.Draft
+	d := json.RawMessage(strings.ToValidUTF8(string(*in.Draft), "\uFFFD"))
+	in.Draft = &d
 	switch {
 	case len(d) > maxDraft:
 		return &LimitError{Field: "draft", Got: len(d), Limit: maxDraft, Unit: "bytes"}

@@ -450,3 +450,34 @@ func TestClearAndDelete(t *testing.T) {
 		}
 	})
 }
+
+// Bytes that are no text are nothing that a database must see: each call is answered by
+// a rule, on either.
+func TestHostileText(t *testing.T) {
+	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
+		u := c.people(2)
+		ctx := t.Context()
+		id := c.group(u...)
+		for _, bad := range []string{"a\x00b", "a\xffb", "\x00", "\xff", "\u202e\x00%", `'; DROP TABLE users; --`, strings.Repeat("я", 100)} {
+			draft := json.RawMessage(`{"text":"` + strings.ReplaceAll(bad, "\x00", `\u0000`) + `"}`)
+			_, _, errSearch := c.SearchPeople(ctx, u[0], bad, 10, "")
+			_, errMembers := c.Members(ctx, u[0], id, chat.MembersQuery{Name: bad, Cursor: ""})
+			_, errCursor := c.Members(ctx, u[0], id, chat.MembersQuery{Cursor: bad})
+			_, errUpdate := c.UpdateChat(ctx, u[0], id, chat.ChatChange{Title: &bad, About: &bad})
+			_, errAvatar := c.UpdateChat(ctx, u[0], id, chat.ChatChange{Avatar: &bad})
+			_, errState := c.SetState(ctx, u[0], id, chat.StateChange{Draft: &draft})
+			_, _, errPreview := c.InvitePreview(ctx, u[0], bad)
+			errRevoke := c.RevokeInvite(ctx, u[0], id, bad)
+			_, _, errGroup := c.CreateGroup(ctx, u[0], chat.NewGroup{Title: "x", Avatar: bad})
+			for name, err := range map[string]error{
+				"search": errSearch, "members": errMembers, "cursor": errCursor, "update": errUpdate, "avatar": errAvatar, "state": errState,
+				"preview": errPreview, "revoke": errRevoke, "group": errGroup,
+			} {
+				var field *chat.FieldError
+				if err != nil && !errors.Is(err, chat.ErrNotFound) && !errors.As(err, &field) {
+					t.Errorf("%s with %q: %v", name, bad, err)
+				}
+			}
+		}
+	})
+}

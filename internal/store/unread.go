@@ -24,5 +24,6 @@ const (
 	- (SELECT count(*) FROM message_hidden AS h JOIN messages AS x ON x.chat_id = h.chat_id AND x.seq = h.seq
 		WHERE h.user_id = i.user_id AND h.chat_id = c.id AND h.seq > ` + unreadAfter + ` AND x.deleted_at = 0 AND x.message_type <> 'system') END)`
 
-	unreadMentions = `(SELECT count(*) FROM mentions AS x WHERE x.user_id = i.user_id AND x.chat_id = c.id AND x.seq > ` + unreadAfter + ` AND ` + notHidden + `)`
+	unreadMentions = `(CASE WHEN c.last_seq <= ` + unreadAfter + ` THEN 0 ELSE
+		(SELECT count(*) FROM mentions AS x WHERE x.user_id = i.user_id AND x.chat_id = c.id AND x.seq > ` + unreadAfter + ` AND ` + notHidden + `) END)`
 )
