@@ -137,8 +137,8 @@ func (s *Service) SearchMessages(ctx context.Context, user int64, q SearchQuery)
 				return err
 			}
 		}
-		any, err := resolve(ctx, tx, user, words, &p)
-		if err != nil || !any {
+		some, err := resolve(ctx, tx, user, words, &p)
+		if err != nil || !some {
 			return err
 		}
 		r, err = findPage(ctx, tx, user, p, q.Sort, at)
@@ -201,7 +201,7 @@ func (s *Service) checkSearch(q SearchQuery) (words search.Query, p SearchPage, 
 }
 
 // resolve looks up the names of a query. It is false if nothing can be found.
-func resolve(ctx context.Context, tx searchTx, user int64, words search.Query, p *SearchPage) (any bool, err error) {
+func resolve(ctx context.Context, tx searchTx, user int64, words search.Query, p *SearchPage) (some bool, err error) {
 	if words.From != "" {
 		id, err := tx.UserNamed(ctx, words.From)
 		if err != nil || id == 0 || p.From != 0 && p.From != id {

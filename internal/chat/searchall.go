@@ -49,8 +49,8 @@ func (s *Service) SearchAll(ctx context.Context, user int64, q string) (e Everyt
 		if e.Chats, err = s.chatsTitled(ctx, tx, user, q); err != nil || noWords != nil {
 			return err
 		}
-		any, err := resolve(ctx, tx, user, words, &messages)
-		if err != nil || !any {
+		some, err := resolve(ctx, tx, user, words, &messages)
+		if err != nil || !some {
 			return err
 		}
 		found, err := findPage(ctx, tx, user, messages, NewestFirst, firstPlace())
