@@ -126,10 +126,9 @@ func (s *Service) deleteForAll(ctx context.Context, tx Tx, user, chat, message i
 // mayDelete checks the rules for deleting a message for all.
 func (s *Service) mayDelete(ctx context.Context, tx Tx, g *changing, user int64) error {
 	own := g.Sender.ID == user
-	if own && !expired(s.now()-g.CreatedAt, s.o.DeleteWindow) {
-		return nil
-	}
 	switch {
+	case own && (g.chat.Kind == Saved || !expired(s.now()-g.CreatedAt, s.o.DeleteWindow)):
+		return nil
 	case leads(&g.chat, &g.member):
 	case own:
 		return ErrTooLate

@@ -8,11 +8,11 @@ import (
 )
 
 var emojiCases = map[string]bool{
-	"👍": true, "👍🏽": true, "❤️": true, "❤": true, "☺️": true, "🇫🇮": true, "👨‍👩‍👧‍👦": true, "🏳️‍🌈": true,
-	"🧑🏿‍🚀": true, "1️⃣": true, "#⃣": true, "*️⃣": true, "🏴󠁧󠁢󠁳󠁣󠁴󠁿": true, "ℹ️": true, "⌚": true, "🫠": true, "🪿": true, "©️": true,
+	"👍": true, "👍🏽": true, "❤\ufe0f": true, "❤": true, "☺\ufe0f": true, "🇫🇮": true, "👨\u200d👩\u200d👧\u200d👦": true, "🏳\ufe0f\u200d🌈": true,
+	"🧑🏿\u200d🚀": true, "1\ufe0f⃣": true, "#⃣": true, "*\ufe0f⃣": true, "🏴󠁧󠁢󠁳󠁣󠁴󠁿": true, "ℹ\ufe0f": true, "⌚": true, "🫠": true, "🪿": true, "©\ufe0f": true,
 	"": false, "a": false, "1": false, "#": false, "é": false, "👍👍": false, "👍 ": false, " 👍": false, "🇫": false,
-	"🇫🇮🇫🇮": false, "👨‍": false, "‍👨": false, "👨‍‍👩": false, "️": false, "👍\x00": false, "🏽": true, "🏽🏽": false, "1️": false,
-	"👍️️": false, "\xff": false, "🏴󠁧󠁢": false, "<b>": false, "Ж": false, "⃣": false,
+	"🇫🇮🇫🇮": false, "👨\u200d": false, "\u200d👨": false, "👨\u200d\u200d👩": false, "\ufe0f": false, "👍\x00": false, "🏽": true, "🏽🏽": false, "1\ufe0f": false,
+	"👍\ufe0f\ufe0f": false, "\xff": false, "🏴󠁧󠁢": false, "<b>": false, "Ж": false, "⃣": false,
 }
 
 func TestEmoji(t *testing.T) {

@@ -23,11 +23,13 @@ func (s *Service) SendToUser(ctx context.Context, user, other int64, in Sending)
 	if there != 0 && user != other {
 		return s.Send(ctx, user, there, in)
 	}
-	if err := s.rates.send.take(user, s.o.Clock()); err != nil {
-		return Message{}, false, err
-	}
-	if err := s.mayMake(user); err != nil {
-		return Message{}, false, err
+	if !in.Unlimited {
+		if err := s.rates.send.take(user, s.o.Clock()); err != nil {
+			return Message{}, false, err
+		}
+		if err := s.mayMake(user); err != nil {
+			return Message{}, false, err
+		}
 	}
 	err = s.store.Update(ctx, func(tx Tx) error {
 		if there, _, err = s.openDirect(ctx, tx, user, other); err != nil {
