@@ -102,7 +102,7 @@ func (s *Service) forward(ctx context.Context, tx Tx, user int64, ids, to []int6
 func (s *Service) forwardOne(ctx context.Context, tx Tx, user, chat int64, m *Message, prefix string) (Message, error) {
 	in := Sending{Text: m.Text, Files: m.Files, Metadata: m.Metadata, Silent: m.Silent, Forward: m.Forward, copied: true}
 	if in.Forward == nil {
-		in.Forward = &Forward{Name: m.Sender.Name, CreatedAt: m.CreatedAt}
+		in.Forward = &Forward{Name: m.Sender.Name, Sender: m.Sender.ID, CreatedAt: m.CreatedAt}
 	}
 	// The source may be edited between two tries of the same forward; it stays the same copy.
 	hash := fmt.Sprintf("forward:%d", m.ID)

@@ -24,6 +24,8 @@ type Tx interface {
 	messageTx
 	editTx
 	deleteTx
+	purgeTx
+	erasureTx
 	reactionTx
 	pinTx
 	pageTx

@@ -211,7 +211,10 @@ type Quote struct {
 
 // Forward is where a forwarded message came from.
 type Forward struct {
-	Name      string `json:"sender_name"`
+	Name string `json:"sender_name"`
+	// Sender is the first author, for whose sake the name may have to go; readers are not
+	// told, and it is 0 where that is not known.
+	Sender    int64  `json:"sender_id,omitempty"`
 	ChatTitle string `json:"chat_title,omitempty"`
 	CreatedAt int64  `json:"created_at"`
 }

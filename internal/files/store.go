@@ -20,6 +20,9 @@ type Tx interface {
 	// DeleteFiles removes the rows that exist, and their places in messages, and
 	// returns them.
 	DeleteFiles(ctx context.Context, ids []string) ([]File, error)
+	// DeleteUnused removes those of the rows that are in no message and are no avatars, and
+	// returns them.
+	DeleteUnused(ctx context.Context, ids []string) ([]File, error)
 	// DeleteLoose removes up to limit rows that are in no message, are no avatars and
 	// were created, and last put into a message, before a time in milliseconds.
 	DeleteLoose(ctx context.Context, before int64, limit int) ([]File, error)

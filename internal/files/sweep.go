@@ -101,6 +101,19 @@ func (s *Service) DeleteOf(ctx context.Context, ids ...string) error {
 	return nil
 }
 
+// DeleteUnused removes those of files that are in no message any more and are no avatars,
+// as DeleteOf does.
+func (s *Service) DeleteUnused(ctx context.Context, ids ...string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	var gone []File
+	if err := s.remove(ctx, &gone, func(tx Tx) ([]File, error) { return tx.DeleteUnused(ctx, ids) }); err != nil {
+		return fmt.Errorf("delete unused files: %w", err)
+	}
+	return nil
+}
+
 // Erase removes everything owner uploaded, avatars and unfinished uploads included
 // (guarantees.md S37). It may be repeated after an error.
 func (s *Service) Erase(ctx context.Context, owner int64) error {

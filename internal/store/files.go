@@ -89,9 +89,11 @@ func (tx fileTx) File(ctx context.Context, id string) (files.File, error) {
 
 const (
 	// lockFile keeps a message from taking the file: its foreign key waits.
-	lockFile    = `SELECT id FROM files WHERE id = $1 FOR UPDATE`
-	detachFile  = `DELETE FROM message_files WHERE file_id = $1`
-	deleteFile  = `DELETE FROM files WHERE id = $1 RETURNING ` + fileColumns
+	lockFile     = `SELECT id FROM files WHERE id = $1 FOR UPDATE`
+	detachFile   = `DELETE FROM message_files WHERE file_id = $1`
+	deleteFile   = `DELETE FROM files WHERE id = $1 RETURNING ` + fileColumns
+	deleteUnused = `DELETE FROM files WHERE id = $1 AND kind <> 'avatar'
+		AND NOT EXISTS (SELECT 1 FROM message_files AS mf WHERE mf.file_id = files.id) RETURNING ` + fileColumns
 	deleteLoose = `DELETE FROM files WHERE id = $1
 		AND NOT EXISTS (SELECT 1 FROM message_files AS mf WHERE mf.file_id = files.id) RETURNING ` + fileColumns
 )
@@ -135,6 +137,24 @@ func (tx fileTx) DeleteLoose(ctx context.Context, before int64, limit int) (gone
 		one, err := tx.files(ctx, deleteLoose, id)
 		if err != nil {
 			return nil, fmt.Errorf("delete loose file: %w", err)
+		}
+		gone = append(gone, one...)
+	}
+	return gone, nil
+}
+
+// DeleteUnused implements [files.Tx].
+func (tx fileTx) DeleteUnused(ctx context.Context, ids []string) (gone []files.File, err error) {
+	for _, id := range ids {
+		if tx.dialect == Postgres {
+			// A message that is taking the file holds it; what it stored shows afterwards.
+			if _, err := tx.exec(ctx, lockFile, id); err != nil {
+				return nil, fmt.Errorf("lock file: %w", err)
+			}
+		}
+		one, err := tx.files(ctx, deleteUnused, id)
+		if err != nil {
+			return nil, fmt.Errorf("delete unused file: %w", err)
 		}
 		gone = append(gone, one...)
 	}
