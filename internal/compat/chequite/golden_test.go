@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -128,4 +129,125 @@ func TestPublications(t *testing.T) {
 	golden(t, "typing", unwrap(t, c.Typing(chat.Typist{Chat: 138, Person: chat.Person{ID: 3}, Typing: true})))
 	golden(t, "online", unwrap(t, c.Status(3, true, 0)))
 	golden(t, "offline", unwrap(t, c.Status(3, false, at(t, "15:30:00.000"))))
+}
+
+// The service pages with the pinned chats first, so the newest ones may be further back.
+func TestListGathersPages(t *testing.T) {
+	s := &stage{pages: 2}
+	for i, pin := range []int{1, 2, 0, 0, 0, 0, 0} {
+		v := chat.View{Member: chat.Member{User: 1, PinOrder: pin}}
+		v.Chat = chat.Chat{ID: int64(i + 1), Kind: chat.Group, LastActivityAt: int64(100 - i)}
+		if pin > 0 {
+			v.Chat.LastActivityAt = int64(pin) // pinned long ago
+		}
+		s.views = append(s.views, v)
+	}
+	h := onStage(t, s, chequite.Options{}).Handler()
+	for query, want := range map[string]string{"?limit=2": "[3 4]", "?limit=2&offset=1": "[4 5]", "": "[3 4 5 6 7 2 1]"} {
+		s.asked = 0
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, get(t, "/api/chats"+query))
+		var items []chatItem
+		if err := json.Unmarshal(w.Body.Bytes(), &items); err != nil {
+			t.Fatal(err)
+		}
+		var ids []int64
+		for _, i := range items {
+			ids = append(ids, i.ID)
+		}
+		if got := fmt.Sprint(ids); got != want {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
+		if query == "?limit=2" && s.asked != 2 {
+			t.Errorf("%d pages were read for 2 chats", s.asked)
+		}
+	}
+}
+
+// render makes a message as subscribers get it.
+func render(t *testing.T, c *chequite.Contract, m *chat.Message) (out message) {
+	t.Helper()
+	e, err := event.New(event.MessageCreated, time.Now(), chat.MessagePayload{Message: *m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := c.Message(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(unwrap(t, data), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestPublishedSendersAreRememberedUntilTheyChange(t *testing.T) {
+	s, _ := scene(t)
+	c := onStage(t, s, chequite.Options{})
+	m := &s.page.Messages[2]
+	for range 50 { // as when the past of a channel is read
+		render(t, c, m)
+	}
+	if s.seen != 1 {
+		t.Errorf("the sender was looked up %d times", s.seen)
+	}
+	renamed := s.people[1]
+	renamed.Name = "Пётр Первый"
+	s.people[1] = renamed
+	e, err := event.New(event.UserUpdated, time.Now(), map[string]any{"user_id": 1, "changes": []string{"name"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Announced(e)
+	if got := render(t, c, m).User.Name; got != "Пётр Первый" {
+		t.Errorf("after the change the sender is %q", got)
+	}
+	gone := *m
+	gone.Sender = chat.Person{ID: 77, Name: "Кто-то"} // of whom nothing is found
+	if got := render(t, c, &gone).User; got.ID != 77 || got.Name != "Кто-то" {
+		t.Errorf("unknown sender %+v", got)
+	}
+}
+
+func TestDeletedMessagesShowNothing(t *testing.T) {
+	s, _ := scene(t)
+	c := onStage(t, s, chequite.Options{})
+	m := s.page.Messages[1]
+	m.DeletedAt = 1
+	e, err := event.New(event.MessageCreated, time.Now(), chat.MessagePayload{Message: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := c.Message(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(data, []byte("a.jpg")) || bytes.Contains(data, []byte("f_1")) {
+		t.Errorf("a deleted message still shows its files: %s", data)
+	}
+}
+
+func TestPresenceOfPeople(t *testing.T) {
+	for _, c := range []struct {
+		status chat.Status
+		online bool
+		seen   bool
+	}{
+		{chat.Status{Online: true, LastSeen: 5}, true, false},
+		{chat.Status{LastSeen: 5}, false, true},
+		{chat.Status{}, false, false},
+		{chat.Status{Hidden: true, Online: true, LastSeen: 5}, false, false},
+	} {
+		s, _ := scene(t)
+		h := onStage(t, s, chequite.Options{Presence: there{9: c.status}}).Handler()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, get(t, "/api/chats/137/messages"))
+		var page messages
+		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
+			t.Fatal(err)
+		}
+		if p := page.Companion; p.IsOnline != c.online || (p.LastSeen != nil) != c.seen {
+			t.Errorf("%+v: %+v", c.status, p)
+		}
+	}
 }

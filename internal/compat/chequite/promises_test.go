@@ -441,6 +441,18 @@ func TestEndpointsNeedAPerson(t *testing.T) {
 	if got := a.header.Get("Allow"); got != "GET, POST" {
 		t.Errorf("Allow: %q", got)
 	}
+	service := &person{w: w, token: serviceKey}
+	service.get("/api/chats").refused(403, "forbidden", "")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/api/chats", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header["Authorization"] = []string{"Bearer " + anna.token, "Bearer x"}
+	if res, err := http.DefaultClient.Do(r); err != nil || res.StatusCode != 401 {
+		t.Errorf("two tokens: %v, %v", res, err)
+	} else {
+		res.Body.Close()
+	}
 	anna.get("/api/nothing").refused(404, "not_found", "")
 	if got := anna.do(http.MethodHead, "/api/chats", "", "").is(200); len(got.body) != 0 {
 		t.Errorf("HEAD has a body: %s", got.body)
@@ -523,6 +535,19 @@ func TestGroupsAreChatsToo(t *testing.T) {
 		if m := page.Messages[0]; m.User.ID != 0 || m.Text == "" || !m.WasRead {
 			t.Errorf("system message %+v", m)
 		}
+	}
+}
+
+func TestOfLargeGroupsItIsNotToldWhoIsThere(t *testing.T) {
+	w := newWorld(t, func(o *chequite.Options, _ *chat.Options) { o.LargeGroup = 1 })
+	anna, boris := w.person("Анна"), w.person("Борис")
+	anna.open(boris)
+	v, _, err := w.chats.CreateGroup(t.Context(), anna.id, chat.NewGroup{Title: "Все", Users: []int64{boris.id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := anna.messages(v.Chat.ID, "").Companion; c.IsOnline {
+		t.Errorf("companion %+v", c)
 	}
 }
 

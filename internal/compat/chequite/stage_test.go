@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -24,9 +25,11 @@ type stage struct {
 	mu      sync.Mutex
 	people  map[int64]chat.PersonView
 	views   []chat.View
+	pages   int // views on a page, if not all
 	page    chat.Page
 	members map[int64][]int64
 	asked   int   // lists asked for
+	seen    int   // people asked for
 	err     error // of lists
 }
 
@@ -36,7 +39,16 @@ func (s *stage) Chats(_ context.Context, _ int64, q chat.ChatsQuery) (chat.ChatL
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
-	return chat.ChatList{Views: slices.Clone(s.views[:min(q.Limit, len(s.views))])}, s.err
+	from, to := 0, len(s.views)
+	if s.pages > 0 {
+		from, _ = strconv.Atoi(q.Cursor) // the first has none
+		to = min(from+s.pages, to)
+	}
+	list := chat.ChatList{Views: slices.Clone(s.views[from:to])}
+	if to < len(s.views) {
+		list.Next = strconv.Itoa(to)
+	}
+	return list, s.err
 }
 
 func (s *stage) Chat(_ context.Context, _, id int64) (chat.View, error) {
@@ -60,6 +72,7 @@ func (s *stage) MarkRead(_ context.Context, _, _, seq int64) (chat.ReadMark, err
 }
 
 func (s *stage) People(_ context.Context, viewer int64, ids []int64) (found []chat.PersonView, err error) {
+	s.seen++
 	for _, id := range ids {
 		if p, ok := s.people[id]; ok {
 			if viewer == 0 {

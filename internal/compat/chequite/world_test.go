@@ -28,6 +28,8 @@ import (
 // with which they connect.
 const secret, clientSecret = "the-secret-of-the-application-000", "the-secret-of-connections-0000000"
 
+const serviceKey = "the-key-of-the-configuration"
+
 // world is the contract on a real database, behind a real HTTP server. Events are
 // announced as they are stored.
 type world struct {
@@ -67,7 +69,7 @@ func newWorld(t testing.TB, change ...func(*chequite.Options, *chat.Options)) *w
 		t.Fatal(err)
 	}
 	w.accounts, err = identity.NewAccounts(w.store.Accounts(), identity.Options{
-		Mode: identity.External, External: identity.ExternalOptions{Verifier: verifier}, Signer: signer, Logger: logger,
+		Mode: identity.External, ServiceKeys: []string{serviceKey}, External: identity.ExternalOptions{Verifier: verifier}, Signer: signer, Logger: logger,
 	})
 	if err != nil {
 		t.Fatal(err)
