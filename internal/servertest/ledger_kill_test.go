@@ -64,7 +64,7 @@ func TestR01_R05_R09_R18_LedgerOnPostgreSQL(t *testing.T) {
 // testLedger kills the server as often as said, calling between in between, and reports
 // what does not agree afterwards.
 func testLedger(t *testing.T, kills int, more []servertest.Option, between func(kill int)) {
-	wrong := runLedger(t, kills, more, between)
+	wrong := runLedger(t, kills, limit, more, between)
 	for i, w := range wrong {
 		if i == 20 {
 			t.Errorf("… and %d more", len(wrong)-i)
@@ -74,8 +74,9 @@ func testLedger(t *testing.T, kills int, more []servertest.Option, between func(
 	}
 }
 
-// runLedger is testLedger, but returns what does not agree.
-func runLedger(t *testing.T, kills int, more []servertest.Option, between func(kill int)) (wrong []string) {
+// runLedger is testLedger, but returns what does not agree. Patience is how long the newest
+// messages may take to reach the collectors.
+func runLedger(t *testing.T, kills int, patience time.Duration, more []servertest.Option, between func(kill int)) (wrong []string) {
 	dataDir := t.TempDir()
 	start := func() *servertest.Process { return servertest.Binary(t, ledgerOptions(dataDir, more...)...) }
 	l := newLedger()
@@ -112,7 +113,7 @@ func runLedger(t *testing.T, kills int, more []servertest.Option, between func(k
 			tops[chat] = all[len(all)-1].Seq
 		}
 	}
-	for late := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+	for late := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if collectors[0].reached(tops) && collectors[1].reached(tops) {
 			break
 		}
@@ -144,13 +145,13 @@ func TestLedgerNoticesPlantedMistakes(t *testing.T) {
 		{"cursor-by-id", true},
 	} {
 		t.Run(m.name, func(t *testing.T) {
-			options := []servertest.Option{servertest.Executable(binary), servertest.Env("PLANTED_MISTAKE", m.name)}
-			if m.postgres {
-				options = append(options, servertest.Flag("storage.driver", "postgres"), servertest.Flag("storage.dsn", pgtest.Start(t)))
-			}
-			const attempts = 4 // chance decides where a crash falls
+			const attempts = 6 // chance decides where a crash falls
 			for range attempts {
-				if wrong := runLedger(t, 12, options, nil); len(wrong) > 0 {
+				options := []servertest.Option{servertest.Executable(binary), servertest.Env("PLANTED_MISTAKE", m.name)}
+				if m.postgres {
+					options = append(options, servertest.Flag("storage.driver", "postgres"), servertest.Flag("storage.dsn", pgtest.Start(t)))
+				}
+				if wrong := runLedger(t, 8, 3*time.Second, options, nil); len(wrong) > 0 {
 					t.Logf("noticed: %s", wrong[0])
 					return
 				}
