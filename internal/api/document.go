@@ -38,6 +38,7 @@ func (a *API) describe() error {
 	for name, schema := range registry.Map() {
 		nullable(registry.TypeFromRef("#/components/schemas/"+name), schema)
 	}
+	describeUploads(doc)
 	var err error
 	if a.document, err = json.Marshal(doc); err != nil {
 		return fmt.Errorf("api: encode document: %w", err)
@@ -48,8 +49,30 @@ func (a *API) describe() error {
 	}
 	a.page = page.Bytes()
 	a.mux.HandleFunc("GET /openapi.json", a.serve("application/openapi+json", a.document))
+	a.mux.HandleFunc("GET /avatars/{name}", a.serveAvatar)
 	a.mux.HandleFunc("GET /docs/{$}", a.serve("text/html; charset=utf-8", a.page))
 	return nil
+}
+
+// describeUploads describes the bodies that are read as they come, of which the library
+// does not know.
+func describeUploads(doc *huma.OpenAPI) {
+	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
+	kind := &huma.Schema{Type: huma.TypeString, Enum: []any{"file", "image", "voice", "video", "avatar"}, Description: "What the file is to be; comes before it"}
+	form := func(properties map[string]*huma.Schema) *huma.RequestBody {
+		return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			"multipart/form-data": {Schema: &huma.Schema{Type: huma.TypeObject, Properties: properties, Required: []string{"file"}}},
+		}}
+	}
+	operationOf(doc, http.MethodPost, prefix+"/files").RequestBody = form(map[string]*huma.Schema{"kind": kind, "file": binary})
+	operationOf(doc, http.MethodPut, prefix+"/me/avatar").RequestBody = form(map[string]*huma.Schema{"file": binary})
+	operationOf(doc, http.MethodPut, prefix+"/files/uploads/{id}").RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+		"application/octet-stream": {Schema: binary},
+	}}
+	read := operationOf(doc, http.MethodGet, prefix+"/files/{id}/{variant}")
+	for _, status := range []string{"200", "206"} {
+		read.Responses[status].Content = map[string]*huma.MediaType{"application/octet-stream": {Schema: binary}}
+	}
 }
 
 // nullable says of members that are objects or null that they are: the library takes

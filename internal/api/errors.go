@@ -18,7 +18,11 @@ func init() { //nolint:gochecknoinits // the library has no other way
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, _ string, errs ...error) huma.StatusError {
 		e := refusal(status, errs)
 		c := callOf(ctx.Context())
-		return &problem{e.Envelope(c.lang, c.id), e}
+		p := &problem{e.Envelope(c.lang, c.id), e}
+		for name, values := range p.GetHeaders() { // the library asks handlers' errors only
+			ctx.SetHeader(name, values[0])
+		}
+		return p
 	}
 	huma.NewError = func(status int, _ string, errs ...error) huma.StatusError {
 		e := refusal(status, errs)

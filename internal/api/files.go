@@ -279,9 +279,8 @@ func serve(f files.File, rc io.ReadSeekCloser) *content {
 	}}
 }
 
-// ServeAvatar answers with the avatar that the last part of the path names, to anybody
-// (chat-api.md §C.8). The lead mounts it below files.Options.AvatarPath.
-func (a *API) ServeAvatar(w http.ResponseWriter, r *http.Request) {
+// serveAvatar answers with the avatar that the path names, to anybody (chat-api.md §C.8).
+func (a *API) serveAvatar(w http.ResponseWriter, r *http.Request) {
 	err := error(files.ErrNotFound)
 	if a.o.Files != nil {
 		var rc io.ReadSeekCloser
@@ -291,8 +290,9 @@ func (a *API) ServeAvatar(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if !errors.Is(err, files.ErrNotFound) {
-		a.log.Error("open avatar", "error", err)
+	e := apierror.From(err)
+	if e.Code == apierror.Internal {
+		a.log.Error("open avatar", "request_id", callOf(r.Context()).id, "error", err)
 	}
-	apierror.From(err).Write(w, r, apierror.C)
+	e.Write(w, r, apierror.C)
 }

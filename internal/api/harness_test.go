@@ -386,3 +386,14 @@ func (a *answered) len(path string) int {
 }
 
 type obj = map[string]any
+
+// explosive panics when asked.
+type explosive struct{}
+
+func (explosive) Status(context.Context, int64, []int64) (map[int64]chat.Status, error) {
+	panic("boom")
+}
+
+const freshLogin = 15 * time.Minute
+
+func longTokens(o *identity.Options) { o.AccessTTL = time.Hour }

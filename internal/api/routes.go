@@ -91,7 +91,7 @@ func (a *API) chatRoutes() {
 	handle(a, op{get, "/messages/{id}/receipts", People, "Show who has read a message", ok, nil, false}, a.messageReceipts)
 }
 
-// otherRoutes are §C.6 to §C.9.
+// otherRoutes are §C.6 to §C.11.
 func (a *API) otherRoutes() {
 	handle(a, op{post, "/chats/{id}/typing", People, "Tell that one is typing", 0, nil, false}, a.typing)
 	handle(a, op{post, "/presence/query", People, "Ask who is there", ok, nil, false}, a.presence)
@@ -116,9 +116,12 @@ func (a *API) otherRoutes() {
 	handle(a, op{post, "/files/uploads/{id}/complete", People, "Complete an upload", created, nil, false}, a.completeUpload)
 	handle(a, op{del, "/files/uploads/{id}", People, "Give up an upload", 0, nil, false}, a.abortUpload)
 	handle(a, op{get, "/files/{id}", People, "Be sent to a fresh address of a file", http.StatusFound, nil, false}, a.getFile)
-	handle(a, op{get, "/files/{id}/{variant}", Public, "Read a file by its signed address", ok, nil, false}, a.openFile)
+	handle(a, op{get, "/files/{id}/{variant}", Public, "Read a file by its signed address", ok, []int{http.StatusPartialContent, http.StatusNotModified}, false}, a.openFile)
 
 	handle(a, op{get, "/chats/{id}/changes", People, "List what changed in a chat", ok, nil, false}, a.changes)
+
+	handle(a, op{get, "/search/messages", People, "Find messages", ok, nil, false}, a.searchMessages)
+	handle(a, op{get, "/search", People, "Find people, chats and messages", ok, nil, false}, a.searchAll)
 }
 
 // adminRoutes are §C.14.
