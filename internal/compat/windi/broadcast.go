@@ -44,10 +44,14 @@ func (c *Contract) broadcast(r *request) (reply, error) {
 	case in.Data == nil:
 		return reply{}, required("data")
 	}
+	who, err := authorOf(r.by)
+	if err != nil {
+		return reply{}, err
+	}
 	var out broadcastReply
 	for _, channel := range in.Channels {
 		var one broadcastResponse
-		done, err := c.publish(r.Context(), authorOf(r.by), channel, jsontext.Value(in.Data), "body", "data")
+		done, err := c.publish(r.Context(), who, channel, jsontext.Value(in.Data), "body", "data")
 		if err == nil {
 			one.Result = &positionReply{done.position.Offset, done.position.Epoch}
 		} else {

@@ -39,7 +39,10 @@ func (c *Contract) publishRequest(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	who := authorOf(r.by)
+	who, err := authorOf(r.by)
+	if err != nil {
+		return reply{}, err
+	}
 	out, err := c.publishForm(r.Context(), who, f)
 	if err != nil {
 		return reply{}, err

@@ -11,6 +11,7 @@ import (
 	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/compat/windi"
+	"github.com/kuranty/kuranty/internal/identity"
 )
 
 func TestAccounts(t *testing.T) {
@@ -40,6 +41,10 @@ func TestAccounts(t *testing.T) {
 		}
 	}
 	guest.call("POST", "/users/login", object{"email": "olga@example.org", "password": "wrong password"}).want(401)
+	logins, err := s.accounts.Sessions(t.Context(), identity.Caller{User: int64(made.get("id").(float64))})
+	if err != nil || len(logins) != 3 {
+		t.Errorf("%d sessions after registration and 3 logins, %v", len(logins), err)
+	}
 
 	olga := s.loggedIn("olga", guest.call("POST", "/users/login", object{"username": "olga", "password": "very long password"}).want(200))
 	olga.call("PUT", "/users/me", object{"name": "Ольга", "about": "о себе", "role": "admin", "email": "x@example.org", "is_active": false}).want(200).
@@ -58,7 +63,10 @@ func TestChats(t *testing.T) {
 	anna, boris, eve := s.newUser("Анна"), s.newUser("Boris"), s.newUser("Eve")
 	direct := anna.call("POST", "/chats", object{"type": "direct", "user_ids": []int64{boris.id}}).want(201)
 	direct.is(`"direct"`, "type").is(`"Boris"`, "name").is(fmt.Sprint(anna.id), "users", 0, "id").is(fmt.Sprint(boris.id), "users", 1, "id").
-		is(`null`, "last_message").is(`0`, "unread_count")
+		is(`null`, "last_message").is(`0`, "unread_count").is(`null`, "users", 1, "email")
+	if mine, _ := direct.get("users", 0, "email").(string); !strings.Contains(mine, "@") {
+		t.Errorf("one's own address: %s", direct.raw)
+	}
 	eq(t, "the same again", anna.call("POST", "/chats", object{"type": "direct", "user_ids": fmt.Sprint(boris.id)}).want(201).get("id"), direct.get("id"))
 	group := anna.group(boris)
 	anna.call("POST", fmt.Sprintf("/centrifugo/publish?chat_id=%d", group), object{"content": "hi"}).want(200)

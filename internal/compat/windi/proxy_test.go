@@ -68,6 +68,10 @@ func TestB09_ProxyAnswersReallyRefuse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mixed, err := signer.CreateConnectionToken(identity.ConnectionTokenOptions{User: fmt.Sprint(boris.id), Meta: []byte(`{"sid":"` + anna.session + `"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	engine := &user{stage: s}
 	secret := http.Header{"X-Proxy-Secret": {proxySecret}}
 	bearer := func(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
@@ -85,6 +89,7 @@ func TestB09_ProxyAnswersReallyRefuse(t *testing.T) {
 		{"access token", nil, token(anna.access), isAnna},
 		{"connection token", nil, token(anna.token), isAnna},
 		{"connection token without a session", nil, token(foreign), isBoris},
+		{"session of somebody else", nil, token(mixed), "disconnect 4501"},
 		{"forwarded header", bearer(anna.access), `{}`, isAnna},
 		{"header before token", bearer(anna.access), token(boris.access), isAnna},
 		{"a bad header is not somebody else's", bearer("x"), token(boris.access), "disconnect 4501"},

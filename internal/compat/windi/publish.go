@@ -17,14 +17,19 @@ import (
 // maxEvent bounds what is published without being stored, in bytes.
 const maxEvent = 4 << 10
 
-// author is who publishes: a user, or a service, whose user is 0. A service that is no
-// administrator may publish nothing.
+// author is who publishes: a user, or a service that is an administrator, whose user is 0.
 type author struct {
 	user  int64
 	admin bool
 }
 
-func authorOf(by identity.Caller) author { return author{by.User, by.Admin()} }
+// authorOf refuses other services: they would be nobody.
+func authorOf(by identity.Caller) (author, error) {
+	if by.User == 0 && !by.Admin() {
+		return author{}, chat.ErrForbidden
+	}
+	return author{by.User, by.Admin()}, nil
+}
 
 // outcome is what became of a publication.
 type outcome struct {
@@ -86,10 +91,7 @@ func (c *Contract) send(ctx context.Context, who author, chatID int64, in *publi
 	}
 	user := who.user
 	if user == 0 {
-		switch user = in.sender(); {
-		case !who.admin:
-			return outcome{}, chat.ErrForbidden
-		case user == 0:
+		if user = in.sender(); user == 0 {
 			return outcome{}, &invalid{loc: at(loc, "sender_id"), msg: "is required of a service"}
 		}
 		sending.Unlimited = true
