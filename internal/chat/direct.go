@@ -6,8 +6,8 @@ import (
 	"github.com/kuranty/kuranty/event"
 )
 
-// roomTx is what making and changing chats needs.
-type roomTx interface {
+// pairTx is what direct and saved chats need.
+type pairTx interface {
 	// FindPair returns the direct chat of two users, or the saved chat of one given twice;
 	// 0 if there is none.
 	FindPair(ctx context.Context, a, b int64) (chat int64, err error)
@@ -16,25 +16,6 @@ type roomTx interface {
 	AddPair(ctx context.Context, user, other, now int64) (chat int64, made bool, err error)
 	// Unhide shows a chat in a member's list; changed tells whether it was hidden.
 	Unhide(ctx context.Context, chat, user int64) (changed bool, err error)
-	// AddGroup adds a group without members and returns it.
-	AddGroup(ctx context.Context, c *Chat, now int64) (id int64, err error)
-	// Lock holds a chat for this transaction and returns it with the place of user, who
-	// must be an active member.
-	Lock(ctx context.Context, chat, user int64) (Chat, Member, error)
-	// NextEvent takes the next number of the changes of a chat.
-	NextEvent(ctx context.Context, chat int64) (int64, error)
-	// SaveChat stores the facts that members change: title, about, avatar, owner,
-	// settings, retention.
-	SaveChat(ctx context.Context, c *Chat, now int64) error
-	// CloseChat ends a chat for all: it is not there any more for anybody.
-	CloseChat(ctx context.Context, chat, now int64) error
-	// SaveState stores what a member keeps for himself: mute, pin, archive, draft.
-	SaveState(ctx context.Context, m *Member) error
-	// ClearFor hides all messages so far from a member, and the chat from the list if
-	// hide is true.
-	ClearFor(ctx context.Context, chat, user int64, hide bool, now int64) error
-	// OwnAvatar tells whether a file is an avatar that user uploaded.
-	OwnAvatar(ctx context.Context, user int64, file string) (bool, error)
 }
 
 // OpenDirect finds or makes the direct chat of user and other; created tells which. Of a

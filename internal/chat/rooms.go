@@ -17,6 +17,24 @@ const (
 	maxRetentionDays = 36_500
 )
 
+// roomTx is what changing chats needs.
+type roomTx interface {
+	// AddGroup adds a group without members and returns its id.
+	AddGroup(ctx context.Context, c *Chat, now int64) (id int64, err error)
+	// Lock holds a chat for this transaction and returns it with the place of user, who
+	// must be an active member.
+	Lock(ctx context.Context, chat, user int64) (Chat, Member, error)
+	// NextEvent takes the next number of the changes of a chat.
+	NextEvent(ctx context.Context, chat int64) (int64, error)
+	// SaveChat stores the facts that members change: title, about, avatar, owner,
+	// settings, retention.
+	SaveChat(ctx context.Context, c *Chat, now int64) error
+	// CloseChat ends a chat for all: it is not there any more for anybody.
+	CloseChat(ctx context.Context, chat, now int64) error
+	// OwnAvatar tells whether a file is an avatar that user uploaded.
+	OwnAvatar(ctx context.Context, user int64, file string) (bool, error)
+}
+
 // RoomFacts is what events tell of a chat.
 type RoomFacts struct {
 	ID          int64    `json:"id"`

@@ -31,7 +31,9 @@ type Tx interface {
 	pageTx
 	receiptTx
 	viewTx
+	pairTx
 	roomTx
+	stateTx
 	memberTx
 	inviteTx
 	personTx

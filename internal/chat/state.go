@@ -18,6 +18,15 @@ const (
 	toldMembers = 1000
 )
 
+// stateTx is what changing what is one's own needs.
+type stateTx interface {
+	// SaveState stores what a member keeps for himself: mute, pin, archive, draft.
+	SaveState(ctx context.Context, m *Member) error
+	// ClearFor hides all messages so far from a member, and the chat from the list if
+	// hide is true.
+	ClearFor(ctx context.Context, chat, user int64, hide bool, now int64) error
+}
+
 // StateChange says what to change of what a member keeps for himself about a chat; nil
 // keeps what is there.
 type StateChange struct {

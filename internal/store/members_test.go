@@ -11,6 +11,7 @@ import (
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/chat"
+	"github.com/kuranty/kuranty/internal/store"
 )
 
 func TestAddMembers(t *testing.T) {
@@ -193,6 +194,31 @@ func TestRemovedMemberGetsNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Who is removed while waiting to do something does not do it: the place in the chat is
+// looked at again once the chat is held (guarantees.md S15). SQLite has one writer, so
+// nobody waits there in the middle of something.
+func TestS15_RemovedWhileWaiting(t *testing.T) {
+	c := openChats(t, store.Postgres, chat.Options{})
+	u := c.people(3)
+	id := c.group(u[:2]...)
+	c.settings(id, `{"who_can_add":"all"}`)
+	late := make(chan error, 1)
+	waiting := func() {
+		go func() { late <- third(c.AddMembers(t.Context(), u[1], id, u[2:])) }()
+		for n := 0; n == 0; {
+			c.store.MustQuery(t, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`, nil, &n)
+		}
+	}
+	err := c.store.ExecThen(t.Context(), waiting, `WITH m AS (UPDATE members SET state = 'kicked' WHERE chat_id = $1 AND user_id = $2)
+		UPDATE chats SET member_count = 1 WHERE id = $1`, id, u[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-late; !errors.Is(err, chat.ErrNotFound) {
+		t.Errorf("adding by who was removed meanwhile: %v, want not found", err)
+	}
 }
 
 func TestBans(t *testing.T) {
