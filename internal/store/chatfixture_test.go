@@ -20,7 +20,8 @@ type chats struct {
 	store *store.Store
 	clock *clock
 	live  *live
-	made  int64 // chats and people made
+	path  string // of SQLite's file
+	made  int64  // chats and people made
 }
 
 // onChats runs a test on SQLite and on PostgreSQL. o are options of the service; store,
@@ -39,6 +40,7 @@ func openChats(t testing.TB, driver string, o chat.Options) *chats {
 		so.DSN = pgtest.Start(t)
 	} else {
 		so.Path = filepath.Join(t.TempDir(), "kuranty.db")
+		c.path = so.Path
 	}
 	s, err := store.Open(t.Context(), so)
 	if err != nil {
