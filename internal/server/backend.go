@@ -18,6 +18,7 @@ import (
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/compat/chequite"
+	"github.com/kuranty/kuranty/internal/compat/windi"
 	"github.com/kuranty/kuranty/internal/config"
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
@@ -41,6 +42,7 @@ type backend struct {
 	json     *chatjson.Builder
 	api      *api.API
 	chequite *chequite.Contract // nil if it is off
+	windi    *windi.Contract    // nil if it is off
 }
 
 // openStartup bounds how long a start waits for the database.
@@ -88,6 +90,7 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	b.links = newLinks(b.files, c.HTTPServer.PublicURL)
 	b.chats = chat.New(chatOptions(c, b.store))
 	b.presence = chat.NewPresence(chat.PresenceOptions{
 		Store: b.store.Chat(), Grace: c.Chat.PresenceGrace, Logger: s.log,

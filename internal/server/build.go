@@ -235,6 +235,12 @@ func (s *Server) nodeOptions() realtime.Options {
 	}
 	if b := s.backend; b != nil {
 		o.Channels, o.Authorizer, o.Watcher = b.channels, b.channels, b.channels
+		if b.windi != nil {
+			o.Watcher = watchers{b.channels, b.windi}
+		}
+		if o.RPC == nil {
+			o.RPC = s.callRPC
+		}
 		// What the server subscribes a client to is its own and system:notifications beside the chats.
 		o.ServerChannelLimit = max(c.ChannelLimit, s.cfg.Chat.AutoSubscribe+2)
 	}

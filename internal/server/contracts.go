@@ -2,19 +2,21 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/kuranty/kuranty/internal/api"
 	"github.com/kuranty/kuranty/internal/channels"
 	"github.com/kuranty/kuranty/internal/chatjson"
+	"github.com/kuranty/kuranty/protocol"
+	"github.com/kuranty/kuranty/realtime"
 )
 
 // buildContracts builds the channels and the HTTP contracts of the backend.
 func (s *Server) buildContracts(b *backend) (err error) {
 	c := s.cfg
 	k := &c.Chat
-	b.links = newLinks(b.files, c.HTTPServer.PublicURL)
 	b.json = chatjson.New(b.links)
 	b.api, err = api.New(api.Options{
 		Chats: b.chats, Accounts: b.accounts, Files: b.files, Presence: b.presence, Typing: b.typing, Replies: b.store,
@@ -36,6 +38,14 @@ func (s *Server) buildContracts(b *backend) (err error) {
 			return err
 		}
 		o.Contract = b.chequite
+	}
+	if k.Compat.Windi.Enabled {
+		if b.windi, err = s.newWindi(b); err != nil {
+			return err
+		}
+		if k.ClientPublish {
+			o.Publish = b.windi.ClientPublish
+		}
 	}
 	b.channels = channels.New(o)
 	return nil
@@ -61,4 +71,18 @@ func (s *Server) ownToken(ctx context.Context, token, user string) bool {
 	}
 	t, err := v.ConnectionToken(ctx, token)
 	return err == nil && t.User == user
+}
+
+// callRPC answers calls that clients make over their connection (chat-api.md §C.10).
+func (s *Server) callRPC(ctx context.Context, c realtime.Client, method string, data []byte) ([]byte, error) {
+	user := channels.UserID(c.User)
+	if user == 0 {
+		return nil, protocol.ErrPermissionDenied
+	}
+	answer, err := s.backend.api.RPC(ctx, user, method, data)
+	var refusal *api.CallError
+	if errors.As(err, &refusal) {
+		return nil, &protocol.Error{Code: uint32(refusal.Status), Message: refusal.Code, Temporary: refusal.Temporary()}
+	}
+	return answer, err
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -94,6 +95,7 @@ func (s *Server) routes() *http.ServeMux {
 		for _, path := range []string{"/api/v2/", "/openapi.json", "/docs/", "/avatars/"} {
 			mux.Handle(path, h)
 		}
+		s.handleWindi(mux)
 		if b.chequite != nil {
 			h := b.api.Around(b.chequite.Handler())
 			for _, path := range chequitePaths {
@@ -122,17 +124,28 @@ func livez(w http.ResponseWriter, _ *http.Request) { sendText(w, http.StatusOK, 
 
 // readyz answers 503 until the server takes clients, and again once it is stopping.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	if s.state.Load() != running {
+	if err := s.ready(); err != nil {
 		w.Header().Set("Retry-After", "5")
-		sendText(w, http.StatusServiceUnavailable, "not ready\n")
-		return
-	}
-	if b := s.backend; b != nil && b.store.Ready() != nil {
-		w.Header().Set("Retry-After", "2")
-		sendText(w, http.StatusServiceUnavailable, "not ready: the database is not available\n")
+		sendText(w, http.StatusServiceUnavailable, err.Error()+"\n")
 		return
 	}
 	sendText(w, http.StatusOK, "ready\n")
+}
+
+var (
+	errNotRunning = errors.New("not ready")
+	errNoDatabase = errors.New("not ready: the database is not available")
+)
+
+// ready returns nil while the server takes clients and reaches its database.
+func (s *Server) ready() error {
+	if s.state.Load() != running {
+		return errNotRunning
+	}
+	if b := s.backend; b != nil && b.store.Ready() != nil {
+		return errNoDatabase
+	}
+	return nil
 }
 
 // nearby lets requests from this machine through to h, and all others only where the
