@@ -73,6 +73,9 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, files fs.FS) (*Manifest
 			if err != nil {
 				return err
 			}
+			if len(columns) == 0 { // of a later schema than the database's
+				continue
+			}
 			t, err := copyTable(ctx, db, z, Table{Name: name, Columns: columns})
 			if err != nil {
 				return fmt.Errorf("back up table %s: %w", name, err)
@@ -105,7 +108,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, files fs.FS) (*Manifest
 func (s *Store) snapshot(ctx context.Context, f func(*sql.Conn) error) error {
 	conn, err := s.pool.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("back up: %w", classify(err))
+		return fmt.Errorf("read database: %w", classify(err))
 	}
 	defer conn.Close()
 	begin := `BEGIN`
@@ -113,14 +116,15 @@ func (s *Store) snapshot(ctx context.Context, f func(*sql.Conn) error) error {
 		begin = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`
 	}
 	if _, err := conn.ExecContext(ctx, begin); err != nil {
-		return fmt.Errorf("back up: %w", classify(err))
+		return fmt.Errorf("read database: %w", classify(err))
 	}
 	err = f(conn)
 	_, end := conn.ExecContext(context.WithoutCancel(ctx), `COMMIT`)
 	return errors.Join(err, end)
 }
 
-// columns returns the names of a table's columns. The table's name is one of ours.
+// columns returns the names of a table's columns, none if there is no such table. The
+// table's name is one of ours.
 func (s *Store) columns(ctx context.Context, db *sql.Conn, table string) (names []string, err error) {
 	query := `SELECT name FROM pragma_table_info($1) ORDER BY cid`
 	if s.o.Driver == Postgres {
@@ -138,9 +142,6 @@ func (s *Store) columns(ctx context.Context, db *sql.Conn, table string) (names 
 			return nil, fmt.Errorf("read columns of %s: %w", table, err)
 		}
 		names = append(names, name)
-	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("read columns of %s: there is no such table", table)
 	}
 	return names, rows.Err()
 }

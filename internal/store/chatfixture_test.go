@@ -21,6 +21,7 @@ type chats struct {
 	clock *clock
 	live  *live
 	path  string // of SQLite's file
+	dsn   string // of PostgreSQL
 	made  int64  // chats and people made
 }
 
@@ -38,6 +39,7 @@ func openChats(t testing.TB, driver string, o chat.Options) *chats {
 	so := store.Options{Driver: driver, Clock: c.clock.Now}
 	if driver == store.Postgres {
 		so.DSN = pgtest.Start(t)
+		c.dsn = so.DSN
 	} else {
 		so.Path = filepath.Join(t.TempDir(), "kuranty.db")
 		c.path = so.Path

@@ -102,11 +102,14 @@ func (s *Store) loadEpoch(ctx context.Context) error {
 	return nil
 }
 
-// NewEpoch gives the database another epoch, for who restored it.
+// NewEpoch gives the database another epoch, for who restored it, and ends the restore.
 func (s *Store) NewEpoch(ctx context.Context) error {
 	epoch := newEpoch()
 	err := s.Update(ctx, func(tx *Tx) error {
-		_, err := tx.exec(ctx, writeMeta, "epoch", epoch)
+		if _, err := tx.exec(ctx, writeMeta, "epoch", epoch); err != nil {
+			return err
+		}
+		_, err := tx.exec(ctx, forgetMeta, restoringKey)
 		return err
 	})
 	if err != nil {

@@ -23,17 +23,26 @@ const (
 	postgresTries = 6
 )
 
-// openPostgres opens the pool and checks the server's settings.
-func (s *Store) openPostgres(ctx context.Context) error {
+// postgresConfig reads the DSN.
+func (s *Store) postgresConfig() (*pgx.ConnConfig, error) {
 	c, err := pgx.ParseConfig(s.o.DSN)
 	if err != nil {
-		return fmt.Errorf("storage.dsn: %w", withoutSecrets(err))
+		return nil, fmt.Errorf("storage.dsn: %w", withoutSecrets(err))
 	}
 	if c.ConnectTimeout == 0 || c.ConnectTimeout > postgresPatience {
 		c.ConnectTimeout = postgresPatience
 	}
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "kuranty"
+	}
+	return c, nil
+}
+
+// openPostgres opens the pool and checks the server's settings.
+func (s *Store) openPostgres(ctx context.Context) error {
+	c, err := s.postgresConfig()
+	if err != nil {
+		return err
 	}
 	s.pool = stdlib.OpenDB(*c)
 	limit := s.o.MaxConnections

@@ -14,12 +14,21 @@ import (
 	"strings"
 )
 
-// ErrNotEmpty means that a database that is to be restored into has people in it.
-var ErrNotEmpty = errors.New("the database is not empty")
+var (
+	// ErrNotEmpty means that a database that is to be restored into has people in it.
+	ErrNotEmpty = errors.New("the database is not empty")
+	// ErrHalfRestored means that a restore into this database did not end. Restoring
+	// again begins anew.
+	ErrHalfRestored = errors.New("a restore into this database did not end: run kuranty backup restore again")
+)
+
+// restoringKey is in the table meta from the beginning of a restore to its end.
+const restoringKey = "restoring"
 
 // Restore fills an empty database, and the folder files, from a backup made by
 // [Store.Backup] on either database. It gives the database another epoch: positions
-// handed out before the backup was made, or after, mean nothing any more (R14).
+// handed out before the backup was made, or after, mean nothing any more (R14). A
+// database whose restore does not end cannot be opened but to restore again.
 func (s *Store) Restore(ctx context.Context, r io.ReaderAt, size int64, files string) (*Manifest, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
@@ -36,7 +45,7 @@ func (s *Store) Restore(ctx context.Context, r io.ReaderAt, size int64, files st
 	if m.Schema > schema.Version {
 		return nil, fmt.Errorf("restore: the backup is of schema %d, this version knows %d: use the version that made it, or a later one", m.Schema, schema.Version)
 	}
-	if err := s.empty(ctx); err != nil {
+	if err := s.beginRestore(ctx); err != nil {
 		return nil, err
 	}
 	if err := restoreFiles(z, files); err != nil {
@@ -59,16 +68,59 @@ func (s *Store) Restore(ctx context.Context, r io.ReaderAt, size int64, files st
 	return m, s.NewEpoch(ctx)
 }
 
-// empty makes sure that nothing is overwritten.
-func (s *Store) empty(ctx context.Context) error {
+const anybody = `SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM events) + (SELECT count(*) FROM chats)`
+
+// beginRestore makes sure that nothing is overwritten, except what an earlier restore
+// left behind.
+func (s *Store) beginRestore(ctx context.Context) error {
 	var rows int64
-	err := s.View(ctx, func(tx *Tx) error {
-		return tx.queryRow(ctx, `SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM events) + (SELECT count(*) FROM chats)`, nil, &rows)
+	var begun string
+	err := s.View(ctx, func(tx *Tx) (err error) {
+		if begun, err = tx.meta(ctx, restoringKey); err != nil {
+			return err
+		}
+		return tx.queryRow(ctx, anybody, nil, &rows)
 	})
-	if err == nil && rows > 0 {
-		err = ErrNotEmpty
+	switch {
+	case err != nil:
+		return fmt.Errorf("restore: %w", err)
+	case begun != "":
+		return s.Update(ctx, func(tx *Tx) error { return tx.emptyTables(ctx) })
+	case rows > 0:
+		return ErrNotEmpty
 	}
-	return err
+	return s.Update(ctx, func(tx *Tx) error {
+		_, err := tx.exec(ctx, writeMeta, restoringKey, "1")
+		return err
+	})
+}
+
+// emptyTables removes all that a backup has, except meta.
+func (tx *Tx) emptyTables(ctx context.Context) error {
+	if tx.dialect == Postgres {
+		_, err := tx.exec(ctx, `TRUNCATE `+strings.Join(backedUp[1:], ", "))
+		return err
+	}
+	for _, name := range slices.Backward(backedUp[1:]) {
+		if _, err := tx.exec(ctx, `DELETE FROM `+name); err != nil {
+			return fmt.Errorf("empty table %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// checkRestored refuses a database that was only filled in part.
+func (s *Store) checkRestored(ctx context.Context) error {
+	if s.o.Restoring {
+		return nil
+	}
+	return s.View(ctx, func(tx *Tx) error {
+		begun, err := tx.meta(ctx, restoringKey)
+		if err == nil && begun != "" {
+			err = ErrHalfRestored
+		}
+		return err
+	})
 }
 
 // restoreStep is how many rows one transaction restores.

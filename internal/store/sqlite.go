@@ -63,11 +63,9 @@ func (s *Store) openSQLite(ctx context.Context) error {
 	if s.writer.conn, err = single.Conn(ctx); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	if s.pool, err = sql.Open("sqlite", sqliteDSN(s.o.Path, "query_only(1)", "cache_size(-8192)")); err != nil {
-		return fmt.Errorf("open database to read: %w", err)
+	if err := s.openPool(); err != nil {
+		return err
 	}
-	s.pool.SetMaxOpenConns(8)
-	s.pool.SetMaxIdleConns(8)
 	if err := s.writer.load(ctx); err != nil {
 		return err
 	}
@@ -184,9 +182,8 @@ func (w *writer) run() {
 	}
 }
 
-// stop waits until the writer has ended and closes its connection.
-func (w *writer) stop() error {
-	<-w.ended
+// close closes the connection, after the writer has ended.
+func (w *writer) close() error {
 	return errors.Join(ignoreDone(w.conn.Close()), w.db.Close())
 }
 

@@ -56,6 +56,9 @@ type Options struct {
 	MaxConnections int
 	// UnsafeDurability opens a database that does not sync its commits (guarantees.md R2).
 	UnsafeDurability bool
+	// Restoring opens a database that a restore which did not end has left half filled;
+	// nobody else wants that.
+	Restoring bool
 	// Committed, if not nil, takes the events of a transaction right after its commit.
 	// On SQLite calls come one after the other, in the order of the log, from the
 	// writer: it must not block.
@@ -73,6 +76,7 @@ type Store struct {
 	// readers are the statements of the pool (SQLite only).
 	readers statements
 	writer  *writer // SQLite only
+	reading bool    // nothing is written
 	// closing ends what waits for the database.
 	closing context.Context
 	close   context.CancelFunc
@@ -103,18 +107,10 @@ type Stats struct {
 // Open opens the database, brings its schema up to date and checks that an
 // acknowledged commit survives a crash.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	s := &Store{o: o, broken: make(chan struct{})}
-	s.closing, s.close = context.WithCancel(context.Background())
+	s := newStore(o)
 	open := s.openSQLite
-	switch o.Driver {
-	case "", SQLite:
-		s.o.Driver = SQLite
+	switch s.o.Driver {
+	case SQLite:
 	case Postgres:
 		open = s.openPostgres
 	default:
@@ -126,18 +122,40 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.loadEpoch(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	if err := s.checkRestored(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, mistakenlyOpened(ctx, s)
+}
+
+// newStore returns a store that is not open yet.
+func newStore(o Options) *Store {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Driver == "" {
+		o.Driver = SQLite
+	}
+	s := &Store{o: o, broken: make(chan struct{})}
+	s.closing, s.close = context.WithCancel(context.Background())
+	return s
 }
 
 // Close ends the store's goroutines, after what was accepted has been written.
 func (s *Store) Close() error {
 	s.close()
-	var err error
 	if s.writer != nil {
-		err = s.writer.stop()
+		<-s.writer.ended
 	}
+	var err error
 	if s.pool != nil {
-		err = errors.Join(err, s.pool.Close())
+		err = s.pool.Close()
+	}
+	if s.writer != nil { // last, for it then moves the write-ahead log into the file
+		err = errors.Join(err, s.writer.close())
 	}
 	return err
 }
@@ -188,6 +206,9 @@ func (s *Store) Stats() Stats {
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 	if err := s.Err(); err != nil {
 		return err
+	}
+	if s.reading {
+		return ErrReadOnly
 	}
 	if s.writer != nil {
 		return s.writer.do(ctx, f)
