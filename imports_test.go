@@ -30,14 +30,18 @@ var allowed = map[string][]string{
 	"protocol":             {},
 	"event":                {},
 	"webhook":              {},
+	"client":               {}, // a backend's side of the server API: any server that speaks it, so it knows none of ours
 	"realtime":             {"protocol"},
 	"realtime/transport":   {"realtime", "protocol"},
 	"realtime/redisbroker": {"realtime", "protocol"},
 	"realtime/brokertest":  {"realtime", "protocol"}, // states a contract, so it sees what the contract is about: publications too
 
 	// Rules: who may do what. No SQL, no HTTP handlers.
-	"internal/identity":  {"event"},
-	"internal/chat":      {"event"},
+	"internal/search":    {},                                                                // the one analyzer: texts in, lexemes out
+	"internal/files":     {},                                                                // bytes of users; who may read them is asked through an interface
+	"internal/identity":  {"event", "internal/search"},                                      // names are found by the analyzer's folding
+	"internal/chat":      {"event", "internal/search"},                                      // the rules of search are rules
+	"internal/privacy":   {"event", "internal/chat", "internal/files", "internal/identity"}, // what the law asks is asked of all of them
 	"internal/tickets":   {"event"},
 	"internal/payments":  {"event"},
 	"internal/trust":     {"event"},
@@ -51,29 +55,39 @@ var allowed = map[string][]string{
 	"internal/outbox":   {"event"},
 	"internal/gateway":  {"event", "internal/identity"},
 	"internal/delivery": {"event", "webhook"},
-	"internal/store":    slices.Concat([]string{"event", "internal/outbox", "internal/gateway", "internal/delivery"}, domain),
+	"internal/store": slices.Concat(
+		[]string{"event", "internal/outbox", "internal/gateway", "internal/delivery", "internal/files", "internal/search", "internal/privacy"}, domain),
+	// The channels of chat: what of the log is published where, and who may be there.
+	"internal/channels": {"realtime", "protocol", "event", "internal/chat", "internal/identity"},
 
 	// Surfaces.
+	// One JSON and one table of errors for all contracts.
+	"internal/chatjson": {"event", "internal/chat"},
+	"internal/apierror": {"internal/chat", "internal/files", "internal/identity", "internal/store"}, // whose errors it has words for
 	"internal/api": slices.Concat(
-		[]string{"realtime", "event", "internal/gateway", "internal/delivery"}, domain),
-	"internal/compat/chequite": {"realtime", "internal/chat", "internal/identity"},
-	"internal/compat/windi":    {"realtime", "internal/chat", "internal/identity"},
-	"internal/serverapi":       {"realtime", "protocol", "internal/identity"},
-	"internal/bench":           {"protocol"}, // measures any server, so it must not know ours
-	"internal/client":          {"protocol"}, // any server, as bench
-	"internal/webui":           {},
-	"internal/webui/build":     {}, // the bundler runs before anything else can be built
-	"internal/config":          {}, // the file's shape in plain types; server turns it into options
+		[]string{"realtime", "event", "internal/gateway", "internal/delivery", "internal/apierror", "internal/chatjson", "internal/files", "internal/search", "internal/privacy"}, domain),
+	"internal/compat/chequite": {"event", "internal/chat", "internal/identity", "internal/apierror"}, // renders what the channels carry
+	"internal/compat/windi": {
+		"realtime", "protocol", // takes what clients publish, with the protocol's errors
+		"internal/chat", "internal/identity", "internal/apierror", "internal/chatjson", "internal/files",
+	},
+	"internal/serverapi":   {"realtime", "protocol", "internal/identity"},
+	"internal/bench":       {"protocol"}, // measures any server, so it must not know ours
+	"internal/client":      {"protocol"}, // any server, as bench
+	"internal/webui":       {},
+	"internal/webui/build": {}, // the bundler runs before anything else can be built
+	"internal/config":      {}, // the file's shape in plain types; server turns it into options
 
 	// Composition.
 	"internal/server":     {"*"},
 	"internal/servertest": {"internal/server", "internal/config"},
+	"internal/pgtest":     {}, // a real PostgreSQL for tests
 	// Its commands call a running server (client) and make and check tokens (identity).
 	"cmd/kuranty": {"internal/server", "internal/config", "internal/bench", "internal/client", "internal/identity"},
 }
 
 // testOnly packages are for tests; even the composition root does not import them.
-var testOnly = []string{"realtime/brokertest", "internal/servertest"}
+var testOnly = []string{"realtime/brokertest", "internal/servertest", "internal/pgtest"}
 
 func TestImports(t *testing.T) {
 	for dir, files := range packages(t) {

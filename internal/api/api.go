@@ -110,7 +110,7 @@ func New(o Options) (*API, error) {
 		return nil, errors.New("api: chats, accounts, links, presence, typing and replies must be given")
 	}
 	defaults(&o)
-	a := &API{o: o, log: o.Logger, json: chatjson.New(o.Links), mux: http.NewServeMux()}
+	a := &API{o: o, log: o.Logger, json: chatjson.New(o.Links).WithEmails(o.Chats.Options().EmailVisibility), mux: http.NewServeMux()}
 	a.perUser = newLimiter(o.RequestsPerMinute, o.Clock)
 	a.perAddress = newLimiter(o.AnonymousPerMinute, o.Clock)
 	origins, err := newOrigins(o.Origins)

@@ -127,7 +127,7 @@ func (a *API) usersFor(ctx context.Context, viewer int64, people []chat.PersonVi
 }
 
 func (a *API) user(p *chat.PersonView, s chat.Status) chatjson.User {
-	return a.json.User(&p.Person, chatjson.Relation{Contact: p.Contact, BlockedByMe: p.BlockedByMe, ShowsEmail: p.EmailShown, Status: s})
+	return a.json.User(&p.Person, chatjson.Relation{Contact: p.Contact, BlockedByMe: p.BlockedByMe, Status: s})
 }
 
 // UserList are people, by the cursor if there are more.

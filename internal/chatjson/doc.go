@@ -26,10 +26,23 @@ type Links interface {
 }
 
 // Builder makes JSON objects.
-type Builder struct{ links Links }
+type Builder struct {
+	links Links
+	// emails is who sees the addresses of people who have not chosen.
+	emails string
+}
 
 // New returns a builder that takes its addresses from links.
-func New(links Links) *Builder { return &Builder{links: links} }
+func New(links Links) *Builder { return &Builder{links: links, emails: "everyone"} }
+
+// WithEmails returns a builder that tells people who have not chosen that "everyone",
+// "contacts" or "self" see their e-mail address.
+func (b *Builder) WithEmails(to string) *Builder {
+	if to == "" {
+		return b
+	}
+	return &Builder{links: b.links, emails: to}
+}
 
 // Stamp is a time in milliseconds since 1970 as contract C writes it: RFC 3339 in UTC
 // with milliseconds.

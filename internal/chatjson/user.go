@@ -119,6 +119,9 @@ type Own struct {
 
 // Me makes one's own account. Storage is for who knows it to add.
 func (b *Builder) Me(p *chat.Person, o Own) Me {
+	if o.Privacy.Email == "" {
+		o.Privacy.Email = b.emails
+	}
 	return Me{
 		Person: b.Person(p), Email: opt(o.Email), Role: o.Role, Lang: opt(o.Lang), TZ: opt(o.TZ), Privacy: o.Privacy,
 	}

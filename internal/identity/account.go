@@ -53,7 +53,8 @@ type Privacy struct {
 	LastSeen string `json:"last_seen"`
 	// ReadReceipts tells others what has been read, and shows theirs.
 	ReadReceipts bool `json:"read_receipts"`
-	// Email is [Everyone], [Contacts] or [Self].
+	// Email is [Everyone], [Contacts] or [Self]; empty is as the server is configured
+	// (chat.compat.email_visibility).
 	Email string `json:"email"`
 	// WhoCanMessage and WhoCanAdd are [Everyone] or [Contacts].
 	WhoCanMessage string `json:"who_can_message"`
@@ -62,7 +63,7 @@ type Privacy struct {
 
 // DefaultPrivacy is that of a new account.
 func DefaultPrivacy() Privacy {
-	return Privacy{LastSeen: Contacts, ReadReceipts: true, Email: Self, WhoCanMessage: Everyone, WhoCanAdd: Everyone}
+	return Privacy{LastSeen: Contacts, ReadReceipts: true, WhoCanMessage: Everyone, WhoCanAdd: Everyone}
 }
 
 // Session is a login: what a device holds until it logs out. Times are milliseconds

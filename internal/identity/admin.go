@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/search"
 )
 
 // maxPage bounds a list of accounts.
@@ -23,7 +24,7 @@ func (a *Accounts) ListAccounts(ctx context.Context, by Caller, q AccountQuery) 
 		q.Limit = 50
 	}
 	q.Limit = min(q.Limit, maxPage)
-	q.Search = FoldName(q.Search)
+	q.Search = search.Fold(q.Search)
 	err = a.store.View(ctx, func(tx Tx) error {
 		list, err = tx.ListAccounts(ctx, q)
 		return err

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/kuranty/kuranty/internal/search"
 )
 
 // Lengths in characters (chat-api.md §0.11).
@@ -144,7 +146,7 @@ func oneOf(field, value string, values ...string) error {
 func (p Privacy) check() error {
 	for _, err := range []error{
 		oneOf("privacy.last_seen", p.LastSeen, Everyone, Contacts, Nobody),
-		oneOf("privacy.email", p.Email, Everyone, Contacts, Self),
+		oneOf("privacy.email", p.Email, "", Everyone, Contacts, Self),
 		oneOf("privacy.who_can_message", p.WhoCanMessage, Everyone, Contacts),
 		oneOf("privacy.who_can_add", p.WhoCanAdd, Everyone, Contacts),
 	} {
@@ -156,12 +158,7 @@ func (p Privacy) check() error {
 }
 
 // SearchName is what an account is found by: name and username in lower case, ё as е.
-func (a *Account) SearchName() string { return FoldName(a.Name + " " + a.Username) }
-
-// FoldName makes names that people take for the same the same.
-func FoldName(s string) string {
-	return strings.ReplaceAll(strings.ToLower(norm.NFC.String(strings.TrimSpace(s))), "ё", "е")
-}
+func (a *Account) SearchName() string { return search.Fold(a.Name + " " + a.Username) }
 
 // cut shortens what a client says of itself to n characters.
 func cut(s string, n int) string {

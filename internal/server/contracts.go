@@ -17,7 +17,7 @@ import (
 func (s *Server) buildContracts(b *backend) (err error) {
 	c := s.cfg
 	k := &c.Chat
-	b.json = chatjson.New(b.links)
+	b.json = chatjson.New(b.links).WithEmails(k.Compat.EmailVisibility)
 	b.api, err = api.New(api.Options{
 		Chats: b.chats, Accounts: b.accounts, Files: b.files, Presence: b.presence, Typing: b.typing, Replies: b.store,
 		Links: b.links, PublicURL: s.publicURL, Origins: c.Client.AllowedOrigins,
