@@ -25,7 +25,7 @@ const (
 		AND (NOT $6 OR m.attachments <> '') AND (NOT $7 OR m.attachments LIKE '%"kind":"image"%') AND (NOT $8 OR m.pinned_at > 0)
 		AND (NOT $9 OR EXISTS (SELECT 1 FROM mentions AS k WHERE k.user_id = i.user_id AND k.chat_id = m.chat_id AND k.seq = m.seq))
 		AND m.id < $10 AND `
-	findRows = ` ORDER BY m.id DESC LIMIT $12)
+	findRows = ` LIMIT $12)
 		SELECT (SELECT count(*) FROM found), c.kind, CASE WHEN c.kind = 'direct' THEN coalesce(w.name, '') ELSE c.title END, ` + messageColumns + `
 		FROM (SELECT id FROM found ORDER BY id DESC LIMIT $13) AS p JOIN messages AS m ON m.id = p.id JOIN chats AS c ON c.id = m.chat_id
 		LEFT JOIN members AS o ON c.kind = 'direct' AND o.chat_id = c.id AND o.user_id <> $1 LEFT JOIN users AS w ON w.id = o.user_id` + messageJoins + `
@@ -37,6 +37,14 @@ const (
 	byIndex    = `message_index AS x JOIN messages AS m ON m.id = x.rowid` + messageMember
 	byMentions = `mentions AS x JOIN messages AS m ON m.id = x.message_id` + messageMember
 	bySender   = `messages AS m` + messageMember
+
+	// SQLite would read the chats first and sort all of their messages; the newest of all
+	// are soon enough of a chat of who is in many.
+	byNewestSQLite = `messages AS m CROSS JOIN members AS i ON i.chat_id = m.chat_id`
+
+	// The index gives its rows in this order, and is read no further than needed.
+	indexOrder = ` ORDER BY x.rowid DESC`
+	tableOrder = ` ORDER BY m.id DESC`
 
 	// $11 is what the index is asked for, and empty without it.
 	inIndexSQLite   = `x.rowid < $10 AND x.message_index MATCH $11`
@@ -52,23 +60,24 @@ const (
 )
 
 const (
-	findByIndexSQLite      = findHead + byIndex + seenSQLite + inIndexSQLite + findRows
-	findByIndexPostgres    = findHead + byIndex + seenPostgres + inIndexPostgres + findRows
-	findByMentionsSQLite   = findHead + byMentions + seenSQLite + inMentions + findRows
-	findByMentionsPostgres = findHead + byMentions + seenPostgres + inMentions + findRows
-	findPinnedSQLite       = findHead + memberMessage + seenSQLite + inPinned + findRows
-	findPinnedPostgres     = findHead + memberMessage + seenPostgres + inPinned + findRows
-	findFilesSQLite        = findHead + memberMessage + seenSQLite + inFiles + findRows
-	findFilesPostgres      = findHead + memberMessage + seenPostgres + inFiles + findRows
-	findBySenderSQLite     = findHead + bySender + seenSQLite + inSender + findRows
-	findBySenderPostgres   = findHead + bySender + seenPostgres + inSender + findRows
-	findNewestSQLite       = findHead + bySender + seenSQLite + noIndex + findRows
-	findNewestPostgres     = findHead + bySender + seenPostgres + noIndex + findRows
+	findByIndexSQLite      = findHead + byIndex + seenSQLite + inIndexSQLite + indexOrder + findRows
+	findByIndexPostgres    = findHead + byIndex + seenPostgres + inIndexPostgres + indexOrder + findRows
+	findByMentionsSQLite   = findHead + byMentions + seenSQLite + inMentions + tableOrder + findRows
+	findByMentionsPostgres = findHead + byMentions + seenPostgres + inMentions + tableOrder + findRows
+	findPinnedSQLite       = findHead + memberMessage + seenSQLite + inPinned + tableOrder + findRows
+	findPinnedPostgres     = findHead + memberMessage + seenPostgres + inPinned + tableOrder + findRows
+	findFilesSQLite        = findHead + memberMessage + seenSQLite + inFiles + tableOrder + findRows
+	findFilesPostgres      = findHead + memberMessage + seenPostgres + inFiles + tableOrder + findRows
+	findBySenderSQLite     = findHead + bySender + seenSQLite + inSender + tableOrder + findRows
+	findBySenderPostgres   = findHead + bySender + seenPostgres + inSender + tableOrder + findRows
+	findNewestSQLite       = findHead + byNewestSQLite + seenSQLite + noIndex + tableOrder + findRows
+	findNewestPostgres     = findHead + bySender + seenPostgres + noIndex + tableOrder + findRows
 )
 
 // indexedChats is up to how many chats the index is asked for by name; above it, what it
-// finds in other chats is passed over.
-const indexedChats = 64
+// finds in other chats is passed over. A name costs 0.06 ms in every search, passing over a
+// message 4 µs (BenchmarkSearch).
+const indexedChats = 256
 
 // FindMessages implements chat's search.
 func (tx chatTx) FindMessages(ctx context.Context, user int64, q chat.SearchPage) (found []chat.Found, count int, err error) {
