@@ -312,3 +312,9 @@ func (c *Channels) render(channel string, e *event.Event) (it item, ok bool) {
 	}
 	return item{&protocol.Publication{Offset: offset, Data: data}, e.At}, true
 }
+
+// Purged tells that the oldest messages of a chat have been removed from the database.
+func (c *Channels) Purged(chat int64) {
+	c.streams.giveUp(chatName(chat))
+	c.streams.giveUp(messagesName(chat))
+}

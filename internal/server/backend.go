@@ -23,6 +23,7 @@ import (
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/outbox"
+	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/store"
 )
 
@@ -35,6 +36,7 @@ type backend struct {
 	accounts *identity.Accounts
 	chats    *chat.Service
 	files    *files.Service
+	privacy  *privacy.Service
 	presence *chat.Presence
 	typing   *chat.Typing
 	channels *channels.Channels
@@ -60,6 +62,7 @@ func StoreOptions(c *config.Config, dir string) store.Options {
 const (
 	databaseFile = "kuranty.db"
 	filesDir     = "files"
+	exportsDir   = "exports" // of people's data, until they have fetched them
 )
 
 // buildBackend opens the database and builds what stands on it. The policy exists, the
@@ -92,6 +95,14 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 	}
 	b.links = newLinks(b.files, c.HTTPServer.PublicURL)
 	b.chats = chat.New(chatOptions(c, b.store))
+	b.privacy, err = privacy.New(privacy.Options{
+		Store: b.store.Privacy(), Chats: b.chats, Accounts: b.accounts, Files: b.files,
+		Folder: filepath.Join(s.dir.Path(), exportsDir), RetentionDays: c.Chat.RetentionDays, Logger: s.log,
+		Purged: func(chat int64) { b.channels.Purged(chat) },
+	})
+	if err != nil {
+		return err
+	}
 	b.presence = chat.NewPresence(chat.PresenceOptions{
 		Store: b.store.Chat(), Grace: c.Chat.PresenceGrace, Logger: s.log,
 		Changed: func(user int64, online bool, at int64) { b.channels.StatusChanged(user, online, at) },
@@ -200,7 +211,7 @@ func (b *backend) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	parts := []func(context.Context) error{
-		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.sweepFiles,
+		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.privacy.Run, b.sweepFiles, b.index,
 	}
 	if b.chequite != nil {
 		parts = append(parts, b.chequite.Run)
@@ -217,6 +228,19 @@ func (b *backend) run(ctx context.Context) error {
 		}
 	})
 	return g.Wait()
+}
+
+// index builds the search index anew if another version of the analyzer made it.
+func (b *backend) index(ctx context.Context) error {
+	n, err := b.store.Reindex(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		b.logger.Error("the search index was not built anew; the next start goes on", "error", err)
+	case n > 0:
+		b.logger.Info("search index built anew", "messages", n)
+	}
+	return nil
 }
 
 // sweepEvery is how often files that nobody refers to are looked for.
@@ -243,7 +267,7 @@ func (b *backend) close() error {
 	if b == nil {
 		return nil
 	}
-	return errors.Join(b.store.Close(), b.files.Close())
+	return errors.Join(b.store.Close(), b.files.Close(), b.privacy.Close())
 }
 
 // collides returns the name of a namespace of the configuration that is one of chat's
