@@ -84,6 +84,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen (http_server.address, http_server.port): %w", err)
 	}
+	more, err := s.listenMore(ctx)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
 	// Nobody is accepted yet, and the kept streams are gone from the folder before
 	// anybody can publish: a crash from here on begins new epochs (R14, R15).
 	s.restore()
@@ -93,7 +97,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	defer endNode()
 	carryCtx, endCarry := context.WithCancel(outlive)
 	defer endCarry()
-	node, carry := run(nodeCtx, s.node.Run), run(carryCtx, func(ctx context.Context) error { return s.transport.Serve(ctx, ln) })
+	node, carry := run(nodeCtx, s.node.Run), run(carryCtx, func(ctx context.Context) error { return s.transport.Serve(ctx, ln, more...) })
 	behind := run(nodeCtx, s.backend.run)
 
 	tended := run(nodeCtx, func(ctx context.Context) error { tendMemory(ctx); return nil })
@@ -115,6 +119,21 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	err = errors.Join(err, <-carry)
 	endNode()
 	return errors.Join(err, <-node, <-behind, <-tended, s.keep())
+}
+
+// listenMore opens the listeners beside the first.
+func (s *Server) listenMore(ctx context.Context) (more []net.Listener, err error) {
+	for _, address := range s.cfg.HTTPServer.ExtraAddresses {
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			for _, ln := range more {
+				err = errors.Join(err, ln.Close())
+			}
+			return nil, fmt.Errorf("listen (http_server.extra_addresses): %w", err)
+		}
+		more = append(more, ln)
+	}
+	return more, nil
 }
 
 // stopTimeout is how long connections have to end; the rest of shutdown.timeout is for

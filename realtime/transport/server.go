@@ -144,20 +144,25 @@ func newServer(newSession func(realtime.Conn) session, o Options) (*Server, erro
 // waits up to Options.StopTimeout for requests to be answered and sessions to be
 // closed, which is the node's business ([realtime.Node.Shutdown]), closes the rest and
 // returns nil once all goroutines have ended. It closes ln, and must be called once only.
-func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+//
+// Connections of more are served by the standard library's server from the beginning:
+// they are for few clients, such as those that know another port.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, more ...net.Listener) error {
 	if s.serving.Swap(true) {
 		return errors.New("serve: called twice")
 	}
-	if s.o.TLSConfig != nil {
-		ln = tls.NewListener(ln, s.o.TLSConfig)
-	}
-	ln, err := s.poll(ln)
+	ln, err := s.poll(s.secured(ln))
 	if err != nil {
 		return fmt.Errorf("serve %v: %w", ln.Addr(), err)
 	}
 	web := s.web()
 	webEnded := make(chan struct{})
 	var webErr error
+	var others sync.WaitGroup
+	defer others.Wait()
+	for _, other := range more {
+		others.Go(func() { _ = web.Serve(s.secured(other)) }) // it ends with the first
+	}
 	go func() {
 		defer close(webEnded)
 		webErr = web.Serve(ln)
@@ -178,6 +183,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	s.stop(context.WithoutCancel(ctx), web, ticks.C)
 	<-webEnded
 	return err
+}
+
+// secured is ln with TLS, if that is on.
+func (s *Server) secured(ln net.Listener) net.Listener {
+	if s.o.TLSConfig == nil {
+		return ln
+	}
+	return tls.NewListener(ln, s.o.TLSConfig)
 }
 
 // stop ends everything that Serve began.
