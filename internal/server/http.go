@@ -186,7 +186,7 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 // places lists what is served, for people who look around.
 func (s *Server) places() string {
 	var b strings.Builder
-	b.WriteString("This is Kuranty, a realtime server. It answers at\n")
+	b.WriteString("This is Kuranty, a realtime server and chat backend. It answers at\n")
 	line := func(on bool, path, what string) {
 		if on {
 			fmt.Fprintf(&b, "  %-24s %s\n", path, what)
@@ -195,6 +195,11 @@ func (s *Server) places() string {
 	line(true, "/", "a page for people")
 	line(!s.cfg.WebSocket.Disabled, s.cfg.WebSocket.HandlerPrefix, "realtime clients")
 	line(s.front.api != nil, s.front.prefix+"/{method}", "the server API: POST with X-API-Key")
+	if b := s.backend; b != nil {
+		line(true, "/api/v2  /docs/", "chat: our REST API, and its operations; /openapi.json for programs")
+		line(b.windi != nil, "/api/v1", "chat for clients of the WinDI guide")
+		line(b.chequite != nil, "/api/chats …", "chat for clients of the chequite package")
+	}
 	line(s.cfg.Health.Enabled, "/health /livez /readyz", "is it well, alive, ready?")
 	line(s.cfg.Prometheus.Enabled, "/metrics", "figures for Prometheus")
 	return b.String()
