@@ -5,7 +5,10 @@ GO ?= go
 PKG ?= ./...
 FUZZTIME ?= 20s
 
-.PHONY: help run build test check bench fuzz ui fmt
+# How often `make soak` kills the server on each database.
+KILLS ?= 3000
+
+.PHONY: help run build test check bench fuzz soak ui fmt
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +32,10 @@ bench: ## benchmarks; PKG=./protocol for one package
 
 fuzz: ## every fuzz target for FUZZTIME (20s); PKG=./protocol for one package
 	scripts/fuzz.sh $(FUZZTIME) $(PKG)
+
+soak: ## kills the server KILLS times (3000) under load, on both databases, and compares
+	scripts/need.sh postgres
+	KURANTY_KILLS=$(KILLS) $(GO) test -run Ledger -v -timeout 12h ./internal/servertest
 
 ui: ## rebuilds the web bundle in internal/webui/dist
 	scripts/need.sh web

@@ -10,7 +10,7 @@ scripts/need.sh cc web browser postgres redis
 [ $# -gt 0 ] || set -- ./...
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
-go tool -modfile=tools/go.mod gotestsum --format pkgname-and-test-fails --jsonfile "$log" -- -race -timeout 10m "$@"
+go tool -modfile=tools/go.mod gotestsum --format pkgname-and-test-fails --jsonfile "$log" -- -race -timeout 25m "$@"
 
 if [ "${CI:-}" = true ] && grep '"Action":"skip"' "$log" | grep '"Test":' >&2; then
 	echo "FAIL: the tests above were skipped, which counts as failed here" >&2
