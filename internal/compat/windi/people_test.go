@@ -59,7 +59,7 @@ func TestAccounts(t *testing.T) {
 }
 
 func TestChats(t *testing.T) {
-	s := start(t)
+	s := start(t, func(_ *windi.Options, o *chat.Options) { o.EmailVisibility = "self" })
 	anna, boris, eve := s.newUser("Анна"), s.newUser("Boris"), s.newUser("Eve")
 	direct := anna.call("POST", "/chats", object{"type": "direct", "user_ids": []int64{boris.id}}).want(201)
 	direct.is(`"direct"`, "type").is(`"Boris"`, "name").is(fmt.Sprint(anna.id), "users", 0, "id").is(fmt.Sprint(boris.id), "users", 1, "id").
