@@ -28,6 +28,7 @@ import (
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/privacy"
 )
 
 // Presence tells who is there.
@@ -61,6 +62,8 @@ type Options struct {
 	Typing   Typing
 	Replies  Replies
 	Links    chatjson.Links
+	// Privacy keeps the record of what administrators do; nil keeps none.
+	Privacy *privacy.Service
 	// Stats adds to the statistics that administrators see; nil adds nothing.
 	Stats func(context.Context) (map[string]any, error)
 

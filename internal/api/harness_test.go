@@ -23,6 +23,7 @@ import (
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/pgtest"
+	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/store"
 )
 
@@ -102,8 +103,16 @@ func start(t testing.TB, o options) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.files.Close() })
+	guard, err := privacy.New(privacy.Options{
+		Store: s.store.Privacy(), Chats: s.chats, Accounts: s.accounts, Files: s.files, Folder: filepath.Join(t.TempDir(), "exports"), Clock: s.clock, Logger: logger,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { guard.Close() })
 	ao := api.Options{
-		Chats: s.chats, Accounts: s.accounts, Files: s.files, Typing: s, Replies: s.store, Links: links{s.files},
+		Privacy: guard,
+		Chats:   s.chats, Accounts: s.accounts, Files: s.files, Typing: s, Replies: s.store, Links: links{s.files},
 		Presence: chat.NewPresence(chat.PresenceOptions{Store: s.store.Chat(), Changed: func(int64, bool, int64) {}, Clock: s.clock}),
 		Clock:    s.clock, Logger: logger, RequestsPerMinute: -1, AnonymousPerMinute: -1,
 	}

@@ -142,6 +142,9 @@ func (g *stage) set(t *testing.T, p permission) {
 		must(err)
 		g.names["session"] = session.Session.ID
 	}
+	if needs("doomed") {
+		g.names["doomed"] = fmt.Sprint(s.person(fmt.Sprintf("Doomed%d", g.made)).id)
+	}
 	if needs("key") {
 		_, k, err := s.accounts.CreateKey(ctx, identity.Operator("test"), "key", nil, 0)
 		must(err)

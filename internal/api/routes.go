@@ -20,6 +20,9 @@ func (a *API) routes() {
 	a.chatRoutes()
 	a.otherRoutes()
 	a.adminRoutes()
+	a.adminPeopleRoutes()
+	a.adminChatRoutes()
+	a.adminPrivacyRoutes()
 }
 
 // accountRoutes are §C.1 and §C.2.

@@ -57,6 +57,7 @@ const (
 	LastAdmin          Code = "last_admin"
 	AdminExists        Code = "admin_exists"
 	UploadIncomplete   Code = "upload_incomplete"
+	NotReady           Code = "not_ready"
 	UploadOffset       Code = "upload_offset"
 )
 
@@ -92,6 +93,7 @@ var statuses = map[Code][3]int{
 	LastAdmin:          {409, 409, 409},
 	AdminExists:        {409, 409, 409},
 	UploadIncomplete:   {409, 409, 409},
+	NotReady:           {409, 409, 409},
 	UploadOffset:       {409, 409, 409},
 }
 

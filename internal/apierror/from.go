@@ -9,6 +9,7 @@ import (
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/store"
 )
 
@@ -49,6 +50,13 @@ var sentinels = []struct {
 	{files.ErrUnsupported, UnsupportedMedia},
 	{files.ErrIncomplete, UploadIncomplete},
 	{files.ErrUnavailable, Unavailable},
+
+	{privacy.ErrNotFound, NotFound},
+	{privacy.ErrNotReady, NotReady},
+	{privacy.ErrUnderWay, TooLate},
+	{privacy.ErrLastAdmin, LastAdmin},
+	{privacy.ErrMode, BadRequest},
+	{privacy.ErrCursor, BadRequest},
 
 	{context.DeadlineExceeded, Unavailable},
 	{context.Canceled, Unavailable},

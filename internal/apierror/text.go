@@ -71,6 +71,7 @@ var texts = map[Code]text{
 	LastAdmin:          {"This is the last administrator.", "Это последний администратор."},
 	AdminExists:        {"There is an administrator already.", "Администратор уже есть."},
 	UploadIncomplete:   {"The upload is not complete.", "Файл загружен не полностью."},
+	NotReady:           {"It is not ready yet.", "Ещё не готово."},
 	UploadOffset:       {"The upload continues elsewhere.", "Загрузка продолжается с другого места."},
 }
 

@@ -41,6 +41,7 @@ type Tx interface {
 	noticeTx
 	rosterTx
 	audienceTx
+	overviewTx
 	presenceTx
 	eventTx
 }
