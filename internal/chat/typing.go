@@ -64,8 +64,8 @@ func NewTyping(o TypingOptions) *Typing {
 // who is no member.
 func (t *Typing) Set(ctx context.Context, user, chat int64, typing bool) error {
 	now := t.o.Clock()
-	if t.calls.take(user, now) != nil {
-		return nil // excess calls succeed and do nothing
+	if excess := t.calls.take(user, now) != nil; excess {
+		return nil // they succeed and do nothing
 	}
 	p, tell, err := t.o.Allowed(ctx, user, chat)
 	if err != nil || !tell {
@@ -144,10 +144,10 @@ func (s *Service) MayType(ctx context.Context, user, chat int64) (p Person, tell
 		if p, err = s.self(ctx, tx, user); err != nil {
 			return err
 		}
-		switch {
-		case v.Chat.Kind == Direct:
+		switch v.Chat.Kind {
+		case Direct:
 			tell, err = tx.Writable(ctx, user, v.Chat.Companion(user))
-		case v.Chat.Kind == Group:
+		case Group:
 			tell = v.Chat.MemberCount <= s.o.LargeGroup && v.Permissions().Post
 		}
 		return err

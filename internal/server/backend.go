@@ -83,7 +83,7 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 			err = errors.Join(err, b.store.Close())
 		}
 	}()
-	if b.accounts, err = s.newAccounts(b.store); err != nil {
+	if b.accounts, err = s.newAccounts(b); err != nil {
 		return err
 	}
 	b.files, err = files.New(files.Options{
@@ -131,10 +131,14 @@ func derived(secret, purpose string) []byte {
 }
 
 // newAccounts returns the accounts as the configuration wants them.
-func (s *Server) newAccounts(st *store.Store) (*identity.Accounts, error) {
+func (s *Server) newAccounts(b *backend) (*identity.Accounts, error) {
 	c := s.cfg
 	o := AccountOptions(c)
 	o.Logger = s.log
+	o.AvatarURL = func(file string) string {
+		url, _ := b.links.Avatar(file)
+		return url
+	}
 	if t := &c.Client.Token; t.HMACSecretKey != "" {
 		signer, err := signer(t)
 		if err != nil {
@@ -149,7 +153,7 @@ func (s *Server) newAccounts(st *store.Store) (*identity.Accounts, error) {
 		}
 		o.External.Verifier = v
 	}
-	return identity.NewAccounts(st.Accounts(), o)
+	return identity.NewAccounts(b.store.Accounts(), o)
 }
 
 // AccountOptions are those of the accounts of c, but for keys of tokens of others.
@@ -235,12 +239,12 @@ func (b *backend) index(ctx context.Context) error {
 	n, err := b.store.Reindex(ctx)
 	switch {
 	case ctx.Err() != nil:
-	case err != nil:
+	case err != nil: // what is not indexed is not found, which is no reason to stop
 		b.logger.Error("the search index was not built anew; the next start goes on", "error", err)
 	case n > 0:
 		b.logger.Info("search index built anew", "messages", n)
 	}
-	return nil
+	return nil //nolint:nilerr // see above
 }
 
 // sweepEvery is how often files that nobody refers to are looked for.

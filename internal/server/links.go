@@ -77,9 +77,3 @@ func (l *links) look(ref string) (paths [2]string, ok bool) {
 	l.avatars[ref] = paths
 	return paths, true
 }
-
-// avatarURL is what connection tokens name.
-func (l *links) avatarURL(file string) string {
-	url, _ := l.Avatar(file)
-	return url
-}

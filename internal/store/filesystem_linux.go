@@ -19,7 +19,7 @@ func localFileSystem(dir string) error {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("look at the file system of %s: %w", dir, err)
 	}
-	if name, ok := networkFileSystems[int64(uint32(st.Type))]; ok { //nolint:unconvert // its type differs between architectures
+	if name, ok := networkFileSystems[int64(uint32(st.Type))]; ok { // its type differs between architectures
 		return fmt.Errorf("storage.data_dir: %s is on a network file system (%s), where SQLite is not safe; use a local disk, or PostgreSQL", dir, name)
 	}
 	return nil

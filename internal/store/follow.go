@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"fmt"
 	"time"
 
@@ -88,7 +89,7 @@ func (s *Store) lead(ctx context.Context, f func(context.Context) error) error {
 		defer cancel()
 		// A connection that cannot give the lock back must not return to the pool with it.
 		if _, err := conn.ExecContext(free, `SELECT pg_advisory_unlock($1)`, int64(logLock)); err != nil {
-			_ = conn.Raw(func(any) error { return fmt.Errorf("give up the lock: %w", err) })
+			_ = conn.Raw(func(any) error { return sqldriver.ErrBadConn })
 		}
 	}()
 	leading, stop := context.WithCancel(ctx)

@@ -8,6 +8,9 @@ import "context"
 // can show that it notices each (see mistakes_planted.go). This build makes none, and
 // the compiler removes every trace of these calls.
 
+// heldBack is what a planted mistake keeps in a transaction.
+type heldBack struct{}
+
 func mistakenlyAnswered(_ *Store, _ *Tx, _ func())                              {}
 func mistakenlyKept() bool                                                      { return false }
 func mistakenlyLate(_ *Tx, _ any) bool                                          { return false }

@@ -14,6 +14,9 @@ import (
 // planted names the one mistake that this process makes.
 var planted = os.Getenv("PLANTED_MISTAKE")
 
+// heldBack are events that wait until after the commit.
+type heldBack struct{ late []event.Event }
+
 // The mistakes that there are.
 const (
 	announceBeforeCommit = "announce-before-commit" // channels hear of what may never be stored

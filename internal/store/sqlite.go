@@ -261,7 +261,7 @@ func (op *operation) answer() {
 // the group's.
 func (w *writer) perform(ctx context.Context, op *operation) error {
 	if op.err = op.ctx.Err(); op.err != nil {
-		return nil
+		return nil //nolint:nilerr // the group has no part in it
 	}
 	if _, err := w.exec(ctx, `SAVEPOINT operation`); err != nil {
 		return err

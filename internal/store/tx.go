@@ -22,8 +22,7 @@ type Tx struct {
 	events []event.Event
 	// indexing are changes of the full-text index that wait for the commit (SQLite).
 	indexing []indexing
-	// late are events that a planted mistake holds back.
-	late []event.Event
+	heldBack
 	// xid is the number of the transaction, once an event was appended (PostgreSQL).
 	xid string
 }
