@@ -57,7 +57,7 @@ func encode(v any) ([]byte, error) {
 // head begins every publication of a chat's channel.
 type head struct {
 	Type      string `json:"type"`
-	Chat      int64  `json:"chat_id"`
+	Chat      int64  `json:"chat_id,omitempty"` // chats have ids above 0
 	EventSeq  int64  `json:"event_seq"`
 	Timestamp int64  `json:"timestamp"`
 }
