@@ -281,7 +281,7 @@ func serve(f files.File, rc io.ReadSeekCloser) *content {
 
 // serveAvatar answers with the avatar that the path names, to anybody (chat-api.md §C.8).
 func (a *API) serveAvatar(w http.ResponseWriter, r *http.Request) {
-	err := error(files.ErrNotFound)
+	err := files.ErrNotFound
 	if a.o.Files != nil {
 		var rc io.ReadSeekCloser
 		var f files.File

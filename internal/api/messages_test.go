@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -192,7 +193,10 @@ func TestCallsOverConnections(t *testing.T) {
 		}
 		out, err := s.api.RPC(t.Context(), p.id, method, b)
 		if err != nil {
-			e := err.(*api.CallError)
+			var e *api.CallError
+			if !errors.As(err, &e) {
+				t.Fatal(err)
+			}
 			return &answered{t: t, status: e.Status, body: []byte(`"` + e.Code + `"`)}
 		}
 		return &answered{t: t, status: 200, body: out}
@@ -246,7 +250,8 @@ func FuzzCalls(f *testing.F) {
 		if err == nil && !json.Valid(out) {
 			t.Errorf("%s %q: %q", method, params, out)
 		}
-		if err != nil && err.(*api.CallError).Status == 500 {
+		var e *api.CallError
+		if err != nil && (!errors.As(err, &e) || e.Status == 500) {
 			t.Errorf("%s %q: %v", method, params, err)
 		}
 	})

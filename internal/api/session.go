@@ -166,7 +166,7 @@ func (c *call) socket() string {
 // cookie makes the cookie of a refresh token; its name holds browsers to Secure where the
 // server is reached by https (guarantees.md S1).
 func (c *call) cookie(token string, age int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure where there is https; see Options.PublicURL
 		Name: c.cookieName(), Value: token, Path: prefix + "/auth", MaxAge: age,
 		HttpOnly: true, Secure: c.https(), SameSite: http.SameSiteStrictMode,
 	}

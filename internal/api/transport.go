@@ -136,7 +136,7 @@ func (a *API) contain(w http.ResponseWriter, r *http.Request) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler { //nolint:errorlint // it is this value that is thrown
+	if p == http.ErrAbortHandler {
 		panic(p)
 	}
 	a.log.Error("panic", "where", r.Method+" "+r.Pattern, "request_id", callOf(r.Context()).id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

@@ -43,7 +43,7 @@ const (
 
 	Internal           Code = "internal"
 	MethodNotAllowed   Code = "method_not_allowed"
-	InvalidCredentials Code = "invalid_credentials"
+	InvalidCredentials Code = "invalid_credentials" //nolint:gosec // the name of an error
 	TokenReused        Code = "token_reused"
 	Unverified         Code = "unverified"
 	InvalidToken       Code = "invalid_token"

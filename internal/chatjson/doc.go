@@ -10,10 +10,7 @@
 // The package keeps nothing and is safe for concurrent use.
 package chatjson
 
-import (
-	"strconv"
-	"time"
-)
+import "time"
 
 // Links makes addresses of files.
 type Links interface {
@@ -77,5 +74,3 @@ func list[T any](l []T) []T {
 	}
 	return l
 }
-
-func decimal(n int64) string { return strconv.FormatInt(n, 10) }

@@ -150,7 +150,7 @@ func TestEveryEventOfAChatIsPublishedOnce(t *testing.T) {
 	for typ, want := range map[string]map[string]any{
 		"chat_created":    {"kind": "group", "title": "Группа", "by": anna},
 		"message":         {"id": m.ID, "deleted": false, "text": "Привет @boris <b>", "content": "Привет @boris <b>", "is_read": false, "status": "sent", "client_message_id": "c1", "metadata.a": 1},
-		"message_edited":  {"id": m.ID, "deleted": true, "text": ""},
+		"message_edited":  {"id": m.ID, "is_edited": true, "text": "Правка", "version": 2},
 		"message_deleted": {"id": m.ID, "seq": m.Seq, "by": anna},
 		"reaction":        {"message_id": m.ID, "seq": m.Seq, "user_id": boris, "emoji": "👍", "action": "add"},
 		"pin":             {"message_id": m.ID, "seq": m.Seq, "pinned": true, "by": anna},
@@ -174,7 +174,7 @@ func TestEveryEventOfAChatIsPublishedOnce(t *testing.T) {
 	if users := byType["member_joined"]["users"].([]any); len(users) != 1 || at(users[0].(map[string]any), "name") == nil {
 		t.Errorf("member_joined: %v", byType["member_joined"])
 	}
-	if s := byType["system"]; s == nil || s["event"] == "" || s["content"] != s["text"] {
+	if s := byType["system"]; s == nil || s["event"] == nil || s["actor_id"] != float64(anna) || s["content"] != s["text"] {
 		t.Errorf("system: %v", s)
 	}
 	if _, viewer := byType["reaction"]["reactions"].([]any)[0].(map[string]any)["me"]; viewer {
