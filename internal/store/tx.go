@@ -22,7 +22,7 @@ type Tx struct {
 	events []event.Event
 	// indexing are changes of the full-text index that wait for the commit (SQLite).
 	indexing []indexing
-	heldBack
+	heldBack //nolint:unused // see mistakes.go
 	// xid is the number of the transaction, once an event was appended (PostgreSQL).
 	xid string
 }
