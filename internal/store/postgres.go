@@ -165,7 +165,7 @@ func (s *Store) tryPostgres(ctx context.Context, f func(*Tx) error) (err error) 
 		if repeatable(err) {
 			return err
 		}
-		if stored, known := s.outcome(ctx, tx.xid); !known || !stored {
+		if stored, known := s.outcome(ctx, tx); !known || !stored {
 			return fmt.Errorf("%w: commit: %w", ErrUnavailable, err)
 		}
 	}
@@ -192,27 +192,35 @@ func contain(tx *Tx, f func(*Tx) error) (err error) {
 	return f(tx)
 }
 
-const outcomeOf = `SELECT coalesce(pg_xact_status($1::text::xid8), '')`
+const (
+	statusOf = `SELECT coalesce(pg_xact_status($1::text::xid8), '')`
+	isStored = `SELECT EXISTS (SELECT 1 FROM events WHERE event_id = $1)`
+)
 
 // outcome asks what became of a transaction whose commit was not answered
 // (guarantees.md R5). It is not known if the database stays away, or if the
-// transaction appended no event and so its number was never asked for.
-func (s *Store) outcome(ctx context.Context, xid string) (stored, known bool) {
-	if xid == "" {
+// transaction appended no event. The number of the transaction only tells when it is
+// over: after a crash of the database another may have been given the same one, so
+// what is looked for is the event.
+func (s *Store) outcome(ctx context.Context, tx *Tx) (stored, known bool) {
+	if len(tx.events) == 0 || tx.xid == "" {
 		return false, false
 	}
 	for ctx.Err() == nil {
 		var status string
-		if err := s.pool.QueryRowContext(ctx, outcomeOf, xid).Scan(&status); err == nil && status != "in progress" {
-			return status == "committed", true
+		err := s.pool.QueryRowContext(ctx, statusOf, tx.xid).Scan(&status)
+		var unknown *pgconn.PgError // a number that the database, after a crash, has not given yet
+		over := err == nil && status != "in progress" || errors.As(err, &unknown) && unknown.Code == invalidParameter
+		if over && s.pool.QueryRowContext(ctx, isStored, tx.events[0].ID).Scan(&stored) == nil {
+			return stored, true
 		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
-		}
+		pause(ctx, 20*time.Millisecond)
 	}
 	return false, false
 }
+
+// invalidParameter is the code of an argument out of range (PostgreSQL, appendix A).
+const invalidParameter = "22023"
 
 // bounded gives every statement the deadline of its transaction beside its own context.
 type bounded struct {
