@@ -6,7 +6,7 @@ import "github.com/kuranty/kuranty/internal/serverapi"
 func (s *Server) newAPI() (*serverapi.API, error) {
 	c := s.cfg.HTTPAPI
 	var node serverapi.Node = s.node
-	if b := s.backend; b != nil && b.windi != nil {
+	if b := s.backend; b != nil {
 		node = guardedNode{s.node, b.windi.ServerPublish}
 	}
 	return serverapi.New(node, serverapi.Options{

@@ -44,7 +44,7 @@ type backend struct {
 	json     *chatjson.Builder
 	api      *api.API
 	chequite *chequite.Contract // nil if it is off
-	windi    *windi.Contract    // nil if it is off
+	windi    *windi.Contract
 }
 
 // openStartup bounds how long a start waits for the database.

@@ -39,13 +39,12 @@ func (s *Server) buildContracts(b *backend) (err error) {
 		}
 		o.Contract = b.chequite
 	}
-	if k.Compat.Windi.Enabled {
-		if b.windi, err = s.newWindi(b); err != nil {
-			return err
-		}
-		if k.ClientPublish {
-			o.Publish = b.windi.ClientPublish
-		}
+	// Its rules for what is published into chat:{id} hold with its HTTP endpoints off too.
+	if b.windi, err = s.newWindi(b); err != nil {
+		return err
+	}
+	if k.ClientPublish {
+		o.Publish = b.windi.ClientPublish
 	}
 	b.channels = channels.New(o)
 	return nil

@@ -90,7 +90,7 @@ func (w watchers) Disconnected(c realtime.Client) {
 
 // handleWindi serves contract B below /api/v1/.
 func (s *Server) handleWindi(mux *http.ServeMux) {
-	if b := s.backend; b.windi != nil {
+	if b := s.backend; s.cfg.Chat.Compat.Windi.Enabled {
 		mux.Handle("/api/v1/", b.api.Around(b.windi.Handler()))
 	}
 }
