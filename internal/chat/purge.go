@@ -12,6 +12,8 @@ type purgeTx interface {
 	// Purge removes the messages of a chat with numbers below one, and what hangs on them,
 	// and remembers that number.
 	Purge(ctx context.Context, chat, below int64) error
+	// Blank takes title and description of a chat that has ended.
+	Blank(ctx context.Context, chat int64) error
 }
 
 // Purged is what one call of [Service.Purge] removed.
@@ -24,7 +26,7 @@ type Purged struct {
 }
 
 // Purge removes the oldest messages of a chat, at most limit, if they were sent before a
-// time in milliseconds, of a closed chat whenever they were sent: rows, versions,
+// time in milliseconds, of a closed chat whenever they were sent, and at last its title: rows, versions,
 // reactions, mentions, index entries, and what events and quotes show of them. Of the
 // chat nothing changes but the number below which messages are gone; nothing is
 // announced, for what is too old to be kept is nobody's news. It removes nothing under
@@ -54,10 +56,15 @@ func (s *Service) Purge(ctx context.Context, chat, before int64, limit int) (p P
 			p.Messages++
 			p.Files = append(p.Files, fileIDs(m.Files)...)
 		}
-		if p.More = p.Messages == limit; p.Messages == 0 {
-			return nil
+		if p.More = p.Messages == limit; p.Messages > 0 {
+			if err := tx.Purge(ctx, chat, old[p.Messages-1].Seq+1); err != nil {
+				return err
+			}
 		}
-		return tx.Purge(ctx, chat, old[p.Messages-1].Seq+1)
+		if closed && !p.More {
+			return tx.Blank(ctx, chat)
+		}
+		return nil
 	})
 	return p, err
 }

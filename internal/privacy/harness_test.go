@@ -30,7 +30,7 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // harness is a server without its surfaces, on a real database.
 type harness struct {
-	t        *testing.T
+	t        testing.TB
 	driver   string
 	folder   string // of everything that is kept beside the database
 	raw      *sql.DB
@@ -55,7 +55,7 @@ func each(t *testing.T, days int, f func(t *testing.T, h *harness)) {
 	}
 }
 
-func newHarness(t *testing.T, driver string, days int) *harness {
+func newHarness(t testing.TB, driver string, days int) *harness {
 	t.Helper()
 	h := &harness{
 		t: t, driver: driver, folder: t.TempDir(), days: days,
@@ -103,7 +103,7 @@ func (h *harness) start(n int) {
 	var err error
 	h.privacy, err = privacy.New(privacy.Options{
 		Store: h.crash, Chats: h.chats, Accounts: h.accounts, Files: h.files, Folder: filepath.Join(h.folder, "exports"),
-		RetentionDays: h.days, Clock: h.clock, Logger: quiet, Purged: func(chat int64) { h.purged[chat] = true },
+		RetentionDays: h.days, Clock: h.clock, Logger: slog.New(slog.NewTextHandler(h.t.Output(), nil)), Purged: func(chat int64) { h.purged[chat] = true },
 	})
 	h.must(err)
 	h.t.Cleanup(func() { h.privacy.Close() })
@@ -180,7 +180,7 @@ func (h *harness) register(username, text string) identity.Caller {
 	h.t.Helper()
 	g, err := h.accounts.Register(h.t.Context(), identity.NewAccount{
 		Name: "Name " + text, Username: username, Email: username + "@example.com", Password: password,
-		Device: identity.Device{Name: "phone " + text, Platform: "ios " + text, Address: "192.0.2.77", UserAgent: "agent " + text},
+		Device: identity.Device{Name: "phone " + text, Platform: "ios " + text, Address: address(text), UserAgent: "agent " + text},
 	})
 	h.must(err)
 	by := identity.Caller{User: g.Account.ID, Session: g.Session.ID, Role: g.Account.Role}
@@ -188,6 +188,15 @@ func (h *harness) register(username, text string) identity.Caller {
 	_, err = h.accounts.UpdateProfile(h.t.Context(), by, identity.ProfileChange{About: &about})
 	h.must(err)
 	return by
+}
+
+// address is where somebody comes from.
+func address(text string) string {
+	n := 0
+	for _, r := range text {
+		n = (n*31 + int(r)) % 65_000
+	}
+	return fmt.Sprintf("2001:db8::%x:77", n)
 }
 
 func (h *harness) users(names ...string) (ids []int64) {
@@ -296,6 +305,6 @@ func (h *harness) find(text string) (places []string) {
 func (h *harness) gone(text string) {
 	h.t.Helper()
 	if places := h.find(text); len(places) > 0 {
-		h.t.Errorf("%q is still in\n\t%s", text, strings.Join(places, "\n\t"))
+		h.t.Errorf("%q is still in %d places:\n\t%s", text, len(places), strings.Join(places[:min(len(places), 5)], "\n\t"))
 	}
 }

@@ -2,6 +2,7 @@ package privacy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -46,8 +47,9 @@ type retentionTx interface {
 
 // expire removes what is too old, and plans the next time.
 func (s *Service) expire(ctx context.Context, r *running) error {
-	if err := s.expireMessages(ctx, r); err != nil {
-		return err
+	failed := s.expireMessages(ctx, r)
+	if errors.Is(failed, errLost) || ctx.Err() != nil {
+		return failed
 	}
 	now := s.now()
 	for name, drop := range map[string]func(Tx) (int64, error){
@@ -68,12 +70,16 @@ func (s *Service) expire(ctx context.Context, r *running) error {
 			more = n == sweepBatch
 		}
 	}
+	if failed != nil {
+		return failed
+	}
 	return &postponed{until: s.now() + expireEvery.Milliseconds(), reason: "until the next time"}
 }
 
-// expireMessages purges each chat.
+// expireMessages purges each chat. One where that fails keeps no other waiting.
 func (s *Service) expireMessages(ctx context.Context, r *running) error {
 	after := int64(0)
+	var failed []error
 	for {
 		var chats []Ageing
 		now := s.now()
@@ -82,27 +88,37 @@ func (s *Service) expireMessages(ctx context.Context, r *running) error {
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("look for old messages: %w", err)
+			return errors.Join(append(failed, fmt.Errorf("look for old messages: %w", err))...)
 		}
 		for _, c := range chats {
 			before := int64(0) // of chats that have ended all goes
 			if c.Days > 0 {
 				before = now - c.Days*day.Milliseconds()
 			}
-			for more := true; more; {
-				if more, err = s.purge(ctx, c.Chat, before); err != nil {
-					return err
-				}
-				if err := s.keep(ctx, r, struct{}{}); err != nil {
-					return err
-				}
+			switch err := s.expireChat(ctx, r, c.Chat, before); {
+			case errors.Is(err, errLost), err != nil && ctx.Err() != nil:
+				return err
+			case err != nil:
+				failed = append(failed, err)
 			}
 			after = c.Chat
 		}
 		if len(chats) < chatBatch {
-			return nil
+			return errors.Join(failed...)
 		}
 	}
+}
+
+func (s *Service) expireChat(ctx context.Context, r *running, chat, before int64) (err error) {
+	for more := true; more; {
+		if more, err = s.purge(ctx, chat, before); err != nil {
+			return err
+		}
+		if err := s.keep(ctx, r, struct{}{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // purge removes some of the oldest messages of a chat and the files that no other message

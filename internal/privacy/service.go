@@ -41,6 +41,7 @@ type Tx interface {
 	exportTx
 	erasureTx
 	retentionTx
+	holdTx
 	auditTx
 	statisticsTx
 }

@@ -226,8 +226,32 @@ func (tx privacyTx) RewriteEvent(ctx context.Context, row int64, payload []byte)
 }
 
 const (
-	keptDays = `(CASE WHEN c.retention_days = 0 THEN $1 WHEN $1 = 0 OR c.retention_days < $1 THEN c.retention_days ELSE $1 END)`
-	oldest   = `(SELECT m.created_at FROM messages AS m WHERE m.chat_id = c.id ORDER BY m.seq LIMIT 1)`
+	holdUser = `UPDATE users SET legal_hold = $1 WHERE id = $2`
+	holdChat = `UPDATE chats SET legal_hold = $1 WHERE id = $2`
+)
+
+// HoldUser implements privacy's holds.
+func (tx privacyTx) HoldUser(ctx context.Context, user int64, held bool) error {
+	return tx.hold(ctx, holdUser, user, held)
+}
+
+// HoldChat implements privacy's holds.
+func (tx privacyTx) HoldChat(ctx context.Context, chat int64, held bool) error {
+	return tx.hold(ctx, holdChat, chat, held)
+}
+
+func (tx privacyTx) hold(ctx context.Context, query string, id int64, held bool) error {
+	n, err := tx.exec(ctx, query, held, id)
+	if err == nil && n == 0 {
+		err = privacy.ErrNotFound
+	}
+	return err
+}
+
+const (
+	keptDays = `(CASE WHEN c.retention_days = 0 THEN CAST($1 AS BIGINT) WHEN CAST($1 AS BIGINT) = 0 OR c.retention_days < CAST($1 AS BIGINT)
+		THEN c.retention_days ELSE CAST($1 AS BIGINT) END)`
+	oldest = `(SELECT m.created_at FROM messages AS m WHERE m.chat_id = c.id ORDER BY m.seq LIMIT 1)`
 
 	ageingChats = `SELECT c.id, CASE WHEN c.state <> 'active' THEN 0 ELSE ` + keptDays + ` END FROM chats AS c
 		WHERE c.id > $2 AND NOT c.legal_hold

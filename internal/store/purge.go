@@ -71,6 +71,14 @@ func (tx chatTx) Purge(ctx context.Context, id, below int64) error {
 	return nil
 }
 
+const blank = `UPDATE chats SET title = '', about = '', avatar_file_id = '' WHERE id = $1 AND (title <> '' OR about <> '' OR avatar_file_id <> '')`
+
+// Blank implements chat's purging.
+func (tx chatTx) Blank(ctx context.Context, id int64) error {
+	_, err := tx.exec(ctx, blank, id)
+	return err
+}
+
 // Stored implements chat's erasing.
 func (tx chatTx) Stored(ctx context.Context, message int64) (chat.Message, error) {
 	found, err := tx.readMessages(ctx, storedMessage, message)
