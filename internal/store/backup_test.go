@@ -72,7 +72,7 @@ func TestR40_BackupAndRestore(t *testing.T) {
 				t.Errorf("the file is %q (%v)", b, err)
 			}
 			again := chat.New(chat.Options{Store: to.Chat()})
-			page, err := again.Messages(t.Context(), 2, id, chat.PageQuery{Limit: 3, After: acked[0].Seq - 1, Offset: -1})
+			page, err := again.Messages(t.Context(), 2, id, chat.PageQuery{Limit: 3}) // the oldest
 			if err != nil {
 				t.Fatal(err)
 			}

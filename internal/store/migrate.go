@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/kuranty/kuranty/internal/search"
 )
 
 //go:embed migrations
@@ -85,12 +88,16 @@ const (
 	firstMeta = `INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING`
 )
 
-// loadEpoch reads the epoch, or makes the first.
+// loadEpoch reads the epoch, or makes the first: then the database is new, and what its
+// index will have is of this program's analyzer.
 func (s *Store) loadEpoch(ctx context.Context) error {
 	err := s.View(ctx, func(tx *Tx) error { return tx.queryRow(ctx, readMeta, args("epoch"), &s.epoch) })
 	if errors.Is(err, sql.ErrNoRows) {
 		err = s.Update(ctx, func(tx *Tx) error {
 			if _, err := tx.exec(ctx, firstMeta, "epoch", newEpoch()); err != nil {
+				return err
+			}
+			if _, err := tx.exec(ctx, firstMeta, analyzerKey, strconv.Itoa(search.Version)); err != nil {
 				return err
 			}
 			return tx.queryRow(ctx, readMeta, args("epoch"), &s.epoch)
