@@ -69,8 +69,8 @@ func (g *globals) source() config.Source {
 	return src
 }
 
-// settings returns the configuration, with the secrets of the data folder if it exists.
-func (g *globals) settings() (*config.Config, error) {
+// load returns the configuration, with the secrets of the data folder if it exists.
+func (g *globals) load() (*config.Result, error) {
 	res, err := config.Load(g.source())
 	if err != nil {
 		return nil, err
@@ -80,6 +80,15 @@ func (g *globals) settings() (*config.Config, error) {
 		return nil, err
 	}
 	server.Adopt(res.Config, secrets)
+	return res, nil
+}
+
+// settings is load for who needs the values only.
+func (g *globals) settings() (*config.Config, error) {
+	res, err := g.load()
+	if err != nil {
+		return nil, err
+	}
 	return res.Config, nil
 }
 

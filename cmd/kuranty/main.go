@@ -1,4 +1,4 @@
-// Command kuranty is a realtime server, and the commands to try, operate and measure it.
+// Command kuranty is a realtime server with a chat backend, and the commands to try, operate and measure it.
 //
 // kuranty demo shows what it does, kuranty serve runs it for an application; kuranty
 // --help lists the rest. It exits with 0 when it did what was asked, 1 when that was
@@ -32,6 +32,15 @@ type cli struct {
 	Presence   presenceCmd   `cmd:"" help:"Print who is subscribed to a channel."`
 	Channels   channelsCmd   `cmd:"" help:"Print the channels that have subscribers."`
 	Disconnect disconnectCmd `cmd:"" help:"Close the connections of a user."`
+
+	User  userCmd  `cmd:"" help:"Make, list and change accounts."`
+	Chat  chatCmd  `cmd:"" help:"Look at chats, change who is in them, send and read."`
+	Key   keyCmd   `cmd:"" help:"Make, list and revoke API keys."`
+	Admin adminCmd `cmd:"" help:"The first administrator, notices, statistics, the audit log, exports and erasures."`
+
+	DB     dbCmd     `cmd:"" name:"db" help:"Look at the database, bring its schema up to date, check it."`
+	Backup backupCmd `cmd:"" help:"Back the database and the files up, and restore them."`
+	Seed   seedCmd   `cmd:"" help:"Fill a database with people to try things with."`
 
 	Config      configCmd      `cmd:"" help:"Check, show, document and begin a configuration."`
 	APIKey      apiKeyCmd      `cmd:"" name:"api-key" help:"Print the key of the server API, for your backend."`

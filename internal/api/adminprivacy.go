@@ -24,6 +24,7 @@ func (a *API) adminPrivacyRoutes() {
 	handle(a, op{get, "/admin/users/{id}/export/{job}", Admins, "Ask how far an export is", ok, nil, false}, a.exportState)
 	handle(a, op{get, "/admin/users/{id}/export/{job}/archive", FreshAdmins, "Fetch a finished export (application/zip)", ok, nil, false}, a.fetchExport)
 	handle(a, op{post, "/admin/users/{id}/erasure", FreshAdmins, "Have a person erased", http.StatusAccepted, nil, false}, a.eraseAccount)
+	handle(a, op{get, "/admin/users/{id}/erasure", Admins, "Show an erasure that waits or is under way", ok, nil, false}, a.erasureState)
 	handle(a, op{del, "/admin/users/{id}/erasure", FreshAdmins, "Take an erasure back before it has begun", 0, nil, false}, a.keepAccount)
 	handle(a, op{post, "/admin/users/{id}/hold", FreshAdmins, "Set or lift a legal hold on a person", 0, nil, false}, a.holdAccount)
 	handle(a, op{post, "/admin/chats/{id}/hold", FreshAdmins, "Set or lift a legal hold on a chat", 0, nil, false}, a.holdRoom)
@@ -218,6 +219,7 @@ type erasureInput struct {
 // ErasureState is an erasure that was asked for.
 type ErasureState struct {
 	Mode  string `json:"mode" enum:"anonymize,erase"`
+	State string `json:"state" enum:"waiting,running,done,failed,cancelled"`
 	DueAt string `json:"due_at" format:"date-time" doc:"When it begins; until then it can be taken back"`
 }
 
@@ -230,7 +232,19 @@ func (a *API) eraseAccount(ctx context.Context, c *call, in *erasureInput) (*ans
 	if err != nil {
 		return nil, err
 	}
-	return &answer[ErasureState]{Status: http.StatusAccepted, Body: ErasureState{e.Mode, chatjson.Stamp(e.DueAt)}}, nil
+	return &answer[ErasureState]{Status: http.StatusAccepted, Body: ErasureState{e.Mode, e.State, chatjson.Stamp(e.DueAt)}}, nil
+}
+
+func (a *API) erasureState(ctx context.Context, _ *call, in *UserPath) (*body[ErasureState], error) {
+	p, err := a.privacy()
+	if err != nil {
+		return nil, err
+	}
+	e, err := p.Erasure(ctx, int64(in.User))
+	if err != nil {
+		return nil, err
+	}
+	return reply(ErasureState{e.Mode, e.State, chatjson.Stamp(e.DueAt)}), nil
 }
 
 func (a *API) keepAccount(ctx context.Context, c *call, in *UserPath) (*none, error) {

@@ -58,10 +58,10 @@ func StoreOptions(c *config.Config, dir string) store.Options {
 	}
 }
 
-// databaseFile is SQLite's file in the data folder, filesDir what users uploaded.
+// FilesDir is the folder of what users uploaded in the data folder.
 const (
 	databaseFile = "kuranty.db"
-	filesDir     = "files"
+	FilesDir     = "files"
 	exportsDir   = "exports" // of people's data, until they have fetched them
 )
 
@@ -87,7 +87,7 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 		return err
 	}
 	b.files, err = files.New(files.Options{
-		Folder: filepath.Join(s.dir.Path(), filesDir), Store: b.store.Files(), Access: b.store.FileAccess(),
+		Folder: filepath.Join(s.dir.Path(), FilesDir), Store: b.store.Files(), Access: b.store.FileAccess(),
 		Secret: derived(c.Auth.Secret, "links of files"), MaxBytes: c.Chat.Files.MaxSize, Quota: c.Chat.Files.Quota, LinkTTL: c.Chat.Files.URLTTL,
 	})
 	if err != nil {

@@ -76,7 +76,13 @@ func (s *Server) build() (err error) {
 		return err
 	}
 	if c.Chat.Enabled {
-		if err := s.buildBackend(context.Background()); err != nil {
+		ctx := context.Background()
+		if s.o.Demo {
+			if err := s.prepareDemo(ctx); err != nil {
+				return err
+			}
+		}
+		if err := s.buildBackend(ctx); err != nil {
 			return err
 		}
 		defer func() {
@@ -84,6 +90,9 @@ func (s *Server) build() (err error) {
 				err = errors.Join(err, s.backend.close())
 			}
 		}()
+	}
+	if s.backend != nil && !s.o.Demo {
+		s.warnOfDemo(context.Background())
 	}
 	s.broker = realtime.NewMemoryBroker(realtime.MemoryOptions{})
 	if s.node, err = realtime.New(s.nodeOptions()); err != nil {
@@ -214,6 +223,10 @@ func (s *Server) demoPage() http.Handler {
 		if err != nil {
 			return "", fmt.Errorf("encode name: %w", err)
 		}
+		// A visitor is nobody of the chat, whose people are numbers.
+		if strings.Trim(name, "0123456789") == "" {
+			name = "visitor " + name
+		}
 		return s.Token(name, info)
 	})
 }
@@ -234,10 +247,7 @@ func (s *Server) nodeOptions() realtime.Options {
 		IncludeServerTime: c.ConnectIncludeServerTime,
 	}
 	if b := s.backend; b != nil {
-		o.Channels, o.Authorizer, o.Watcher = b.channels, b.channels, b.channels
-		if b.windi != nil {
-			o.Watcher = watchers{b.channels, b.windi}
-		}
+		o.Channels, o.Authorizer, o.Watcher = b.channels, b.channels, watchers{b.channels, b.windi}
 		if o.RPC == nil {
 			o.RPC = s.callRPC
 		}

@@ -33,6 +33,9 @@ type DataDir struct {
 	lock *os.File
 }
 
+// ErrInUse means that another process has the data folder.
+var ErrInUse = errors.New("in use by another kuranty")
+
 // OpenDataDir makes the folder if need be, with mode 0700, and takes its lock. It is an
 // error if another process has it.
 func OpenDataDir(path string) (*DataDir, error) {
@@ -45,7 +48,7 @@ func OpenDataDir(path string) (*DataDir, error) {
 	}
 	lock, err := lockExclusive(filepath.Join(path, lockFile))
 	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("data folder %s is in use by another kuranty; stop it, or choose another folder with --data-dir", path)
+		return nil, fmt.Errorf("data folder %s is %w; stop it, or choose another folder with --data-dir", path, ErrInUse)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock data folder %s: %w", path, err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kuranty/kuranty/internal/config"
 	"github.com/kuranty/kuranty/internal/policy"
+	"github.com/kuranty/kuranty/internal/seed"
 	"github.com/kuranty/kuranty/internal/serverapi"
 	"github.com/kuranty/kuranty/realtime"
 	"github.com/kuranty/kuranty/realtime/transport"
@@ -70,6 +71,10 @@ type Server struct {
 	node      *realtime.Node
 	transport *transport.Server
 	front     *front
+	// adminToken makes the first administrator, until the first screen has shown it.
+	adminToken string
+	// logins are those of the demo, shown there too.
+	logins []seed.Login
 	// publicMetrics says that the operator asked for metrics to be served to all.
 	publicMetrics bool
 
@@ -79,7 +84,10 @@ type Server struct {
 // Run serves until ctx ends, then stops gracefully (guarantees.md R37) and returns. The
 // error says why the server could not start, or what it could not keep.
 func (s *Server) Run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, s.backend.close(), s.dir.Close()) }()
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := s.firstAdmin(ctx); err != nil {
+		return err
+	}
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(s.cfg.HTTPServer.Address, strconv.Itoa(s.cfg.HTTPServer.Port)))
 	if err != nil {
 		return fmt.Errorf("listen (http_server.address, http_server.port): %w", err)

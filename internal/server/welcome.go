@@ -68,6 +68,8 @@ func (s *Server) welcome(w io.Writer, a Address) {
 		row("Secrets", "secrets.json in that folder, for your eyes only: "+strings.Join(s.made, ", "))
 	}
 
+	s.welcomeAdmin(&b, a)
+	s.welcomeDemo(&b)
 	b.WriteString("\nWhat to do next, in another terminal:\n\n")
 	next := func(why, command string) { fmt.Fprintf(&b, "  # %s\n  %s\n\n", why, command) }
 	program, flags := cmp.Or(s.o.Command, "kuranty"), s.o.CommandFlags
@@ -88,5 +90,6 @@ func (s *Server) welcome(w io.Writer, a Address) {
 			a.URL(), s.front.prefix, header, channel))
 	}
 	b.WriteString("Ctrl+C stops the server and keeps what its channels remember.\n\n")
+	s.adminToken, s.logins = "", nil
 	_, _ = io.WriteString(w, b.String()) // a closed terminal does not stop a server
 }

@@ -1,0 +1,151 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// restPrefix is where our own contract is.
+const restPrefix = "/api/v2"
+
+// RefusedError is an error reply of our own contract (chat-api.md §0.10).
+type RefusedError struct {
+	Status        int
+	Code, Message string
+	// Fields say what is wrong with which field.
+	Fields []string
+}
+
+func (e *RefusedError) Error() string {
+	if len(e.Fields) == 0 {
+		return strings.TrimSuffix(e.Message, ".")
+	}
+	return strings.Join(e.Fields, "; ")
+}
+
+// REST calls our own contract, /api/v2, with an API key. It is safe for concurrent use.
+type REST struct {
+	// URL is the server's address, as http://127.0.0.1:8000.
+	URL string
+	// Key is the API key.
+	Key string
+	// Handler, if not nil, answers in the place of the server at URL.
+	Handler http.Handler
+}
+
+// restTimeout bounds a call, an export being fetched included.
+const restTimeout = 5 * time.Minute
+
+// Call calls an operation with a body, which is encoded as JSON unless it is nil, and
+// decodes the reply into result unless that is nil. The error is a [*RefusedError] if the
+// server refused.
+func (r *REST) Call(ctx context.Context, method, path string, in, result any) error {
+	reply, err := r.open(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer reply.Close()
+	text, err := io.ReadAll(io.LimitReader(reply, answerLimit))
+	if err != nil {
+		return fmt.Errorf("read answer of %s: %w", r.URL, err)
+	}
+	if result == nil || len(text) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(text, result); err != nil {
+		return fmt.Errorf("read answer of %s: %w", r.URL, err)
+	}
+	return nil
+}
+
+// Fetch writes the body of a reply to w.
+func (r *REST) Fetch(ctx context.Context, path string, w io.Writer) (int64, error) {
+	reply, err := r.open(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer reply.Close()
+	n, err := io.Copy(w, reply)
+	if err != nil {
+		return n, fmt.Errorf("read answer of %s: %w", r.URL, err)
+	}
+	return n, nil
+}
+
+// open returns the body of a reply of success.
+func (r *REST) open(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
+	var body io.Reader = http.NoBody
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return nil, fmt.Errorf("encode request: %w", err)
+		}
+		body = bytes.NewReader(text)
+	}
+	path, query, _ := strings.Cut(path, "?")
+	u, err := address(r.URL, restPrefix, path)
+	if err != nil {
+		return nil, err
+	}
+	u.RawQuery = query
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, fmt.Errorf("call %s: %w", r.URL, err)
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.Key != "" {
+		req.Header.Set("X-API-Key", r.Key)
+	}
+	c := &http.Client{Timeout: restTimeout}
+	if r.Handler != nil {
+		c.Transport = inProcess{r.Handler}
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, unreachable(u, err)
+	}
+	if resp.StatusCode < 300 {
+		return resp.Body, nil
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return nil, unreachable(u, err)
+	}
+	return nil, refused(resp.StatusCode, u.String(), text)
+}
+
+// refused is what an error reply means.
+func refused(status int, url string, text []byte) error {
+	var envelope struct {
+		Error struct {
+			Code, Message string
+			Details       struct {
+				Fields []struct{ Field, Message string }
+			}
+		}
+	}
+	if json.Unmarshal(text, &envelope) != nil || envelope.Error.Code == "" {
+		if status == http.StatusNotFound {
+			return fmt.Errorf("nothing at %s: is that a Kuranty server, and chat enabled (chat.enabled)?", url)
+		}
+		return fmt.Errorf("the server answered %d: %s", status, firstLine(text))
+	}
+	if status == http.StatusUnauthorized {
+		return errors.New("the server refused the API key: give its key with --api-key or KURANTY_API_KEY, or its folder with --data-dir")
+	}
+	e := &RefusedError{Status: status, Code: envelope.Error.Code, Message: envelope.Error.Message}
+	for _, f := range envelope.Error.Details.Fields {
+		e.Fields = append(e.Fields, f.Field+": "+f.Message)
+	}
+	return e
+}
