@@ -28,6 +28,12 @@ func (e *CallError) Error() string { return fmt.Sprintf("%s (%d)", e.Code, e.Sta
 // Temporary tells whether the same call may succeed later.
 func (e *CallError) Temporary() bool { return e.Status == 429 || e.Status == 503 }
 
+// Serves tells whether there is a call of that name.
+func (a *API) Serves(method string) bool {
+	_, known := a.procedures[method]
+	return known
+}
+
 // procedure is a call that clients make over their connection. Its parameters are the
 // members of the path, the query and the body of the operation in one object.
 type procedure struct {

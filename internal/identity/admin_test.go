@@ -289,7 +289,7 @@ func TestProfile(t *testing.T) {
 			Name: text("Анна"), About: text("line\nline "), Lang: text("ru"), TZ: text("Europe/Moscow"),
 			Privacy: identity.PrivacyChange{LastSeen: text("nobody"), ReadReceipts: new(false)},
 		})
-		if err != nil || acc.About != "line\nline" || acc.Privacy.LastSeen != "nobody" || acc.Privacy.ReadReceipts || acc.Privacy.Email != "self" {
+		if err != nil || acc.About != "line\nline" || acc.Privacy.LastSeen != "nobody" || acc.Privacy.ReadReceipts || acc.Privacy.Email != "" {
 			t.Fatalf("%+v, %v", acc, err)
 		}
 		stored, err := h.Account(t.Context(), me.User)

@@ -309,12 +309,10 @@ func TestS11_KnownAndUnknownTakeTheSameTime(t *testing.T) {
 			h.want(login, err, identity.ErrInvalidCredentials)
 		}
 	}
-	median := func(login string) time.Duration {
-		slices.Sort(took[login])
-		return took[login][samples/2]
-	}
+	// The quickest of each: what else the machine does only adds.
+	quickest := func(login string) time.Duration { return slices.Min(took[login]) }
 	for _, pair := range [][2]string{{"ann", "bob"}, {"ann@example.com", "bob@example.com"}} {
-		known, unknown := median(pair[0]), median(pair[1])
+		known, unknown := quickest(pair[0]), quickest(pair[1])
 		// A ratio, as the machine is shared: without the decoy the unknown one takes a hundredth.
 		if r := float64(known) / float64(unknown); r < 0.7 || r > 1.4 {
 			t.Errorf("%s takes %v, %s %v", pair[0], known, pair[1], unknown)

@@ -74,6 +74,9 @@ func (s *Server) ownToken(ctx context.Context, token, user string) bool {
 
 // callRPC answers calls that clients make over their connection (chat-api.md §C.10).
 func (s *Server) callRPC(ctx context.Context, c realtime.Client, method string, data []byte) ([]byte, error) {
+	if !s.backend.api.Serves(method) {
+		return nil, protocol.ErrNotAvailable
+	}
 	user := channels.UserID(c.User)
 	if user == 0 {
 		return nil, protocol.ErrPermissionDenied

@@ -14,16 +14,16 @@ import (
 	"github.com/kuranty/kuranty/internal/servertest"
 )
 
-// kills is how often the ledger tests kill the server: KURANTY_KILLS, or 200.
+// kills is how often the ledger tests kill the server: SOAK_KILLS, or 200.
 func kills(t *testing.T) int {
 	t.Helper()
-	text := os.Getenv("KURANTY_KILLS")
+	text := os.Getenv("SOAK_KILLS")
 	if text == "" {
 		return 200
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		t.Fatalf("KURANTY_KILLS: %v", err)
+		t.Fatalf("SOAK_KILLS: %v", err)
 	}
 	return n
 }

@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"time"
@@ -100,5 +101,6 @@ func mistakenlyNumbered(ctx context.Context, tx *Tx, row int64) (pos int64, err 
 		return 0, nil
 	}
 	_, err = tx.exec(ctx, `UPDATE events SET pos = id WHERE id = $1`, row)
+	time.Sleep(time.Duration(rand.IntN(4)) * 2 * time.Millisecond) // so that commits overtake each other
 	return row, err
 }
