@@ -81,9 +81,11 @@ var allowed = map[string][]string{
 	// Composition.
 	"internal/server":     {"*"},
 	"internal/servertest": {"internal/server", "internal/config"},
-	"internal/pgtest":     {}, // a real PostgreSQL for tests
-	// Its commands call a running server (client) and make and check tokens (identity).
-	"cmd/kuranty": {"internal/server", "internal/config", "internal/bench", "internal/client", "internal/identity"},
+	"internal/seed":       {"internal/chat", "internal/files", "internal/identity"}, // speaks to the domain as people would
+	"internal/pgtest":     {},                                                       // a real PostgreSQL for tests
+	// Its commands call a running server (client), make and check tokens (identity), and look
+	// at, back up and restore a database whose server may be down (store).
+	"cmd/kuranty": {"internal/server", "internal/config", "internal/bench", "internal/client", "internal/identity", "internal/store"},
 }
 
 // testOnly packages are for tests; even the composition root does not import them.
