@@ -37,7 +37,7 @@ func BenchmarkSearch(b *testing.B) {
 	}
 	start := time.Now()
 	b.Logf("%d messages indexed in %v", c.reindex(), time.Since(start))
-	for _, q := range []string{"сообщение", "встреча", "жемчуг", "чужое", "сообщение встреча", "сооб", `"обычной длины"`, "has:link", "before:2000-01-01", "from:@user1 встреча"} {
+	for _, q := range []string{"сообщение", "встреча", "жемчуг", "чужое", "сообщение встреча", "сооб", `"обычной длины"`, "has:link", "before:2000-01-01", "from:@user1 сообщение"} {
 		for _, sort := range []string{chat.NewestFirst, chat.ByRelevance} {
 			for user, chats := range map[int64]int{1: 1000, 2: 10, 3: 100} {
 				b.Run(fmt.Sprintf("q=%s,sort=%s,chats=%d", q, sort, chats), func(b *testing.B) {
