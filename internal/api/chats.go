@@ -42,6 +42,15 @@ func (a *API) chatOf(ctx context.Context, viewer int64, v *chat.View) (chatjson.
 	return chats[0], nil
 }
 
+// Chat returns a chat as a member sees it, for who tells members of it otherwise.
+func (a *API) Chat(ctx context.Context, user, id int64) (chatjson.Chat, error) {
+	v, err := a.o.Chats.Chat(ctx, user, id)
+	if err != nil {
+		return chatjson.Chat{}, err
+	}
+	return a.chatOf(ctx, user, &v)
+}
+
 // chatReply is the answer of operations that return a chat.
 func (a *API) chatReply(ctx context.Context, c *call, v chat.View, err error) (*body[chatjson.Chat], error) {
 	if err != nil {

@@ -2,12 +2,17 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
+	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/api"
 	"github.com/kuranty/kuranty/internal/channels"
+	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/protocol"
 	"github.com/kuranty/kuranty/realtime"
@@ -28,7 +33,7 @@ func (s *Server) buildContracts(b *backend) (err error) {
 		return err
 	}
 	o := channels.Options{
-		Sink: s.sinkName(), Chats: b.chats, Accounts: b.accounts, Log: b.store, Policy: s.policy, Render: b.json.Publication,
+		Sink: s.sinkName(), Chats: b.chats, Accounts: b.accounts, Log: b.store, Policy: s.policy, Render: b.publication,
 		OwnToken: s.ownToken, Presence: b.presence, Typing: b.typing,
 		HistorySize: k.HistorySize, HistoryTTL: k.HistoryTTL, LargeGroup: k.LargeGroup, ReceiptsMaxMembers: k.ReceiptsMaxMembers,
 		AutoSubscribe: k.AutoSubscribe, Logger: s.log,
@@ -48,6 +53,40 @@ func (s *Server) buildContracts(b *backend) (err error) {
 	}
 	b.channels = channels.New(o)
 	return nil
+}
+
+// renderTimeout bounds the look at the database that a publication may need.
+const renderTimeout = 2 * time.Second
+
+// publication renders an event of a stream. The notice of a new chat shows the chat as
+// its member sees it (chat-api.md §C.10), which no event can hold; who is no member any
+// more is told the id only.
+func (b *backend) publication(e event.Event) ([]byte, error) {
+	var n chat.Notice
+	if e.Type != event.UserNotice || json.Unmarshal(e.Payload, &n) != nil || n.Event != "chat_added" {
+		return b.json.Publication(e)
+	}
+	var added struct {
+		ID   int64          `json:"chat_id"`
+		Chat *chatjson.Chat `json:"chat"`
+	}
+	if err := json.Unmarshal(n.Data, &added); err != nil {
+		return nil, fmt.Errorf("data of %s: %w", e.ID, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), renderTimeout)
+	defer cancel()
+	_, user := event.StreamOf(e.Stream)
+	if c, err := b.api.Chat(ctx, user, added.ID); err == nil {
+		added.Chat = &c
+	}
+	var err error
+	if n.Data, err = json.Marshal(added); err == nil {
+		e.Payload, err = json.Marshal(n)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("notice of chat %d: %w", added.ID, err)
+	}
+	return b.json.Publication(e)
 }
 
 // publicURL is where the client of r reaches the server, without a slash at its end.
