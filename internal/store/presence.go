@@ -45,7 +45,7 @@ func (tx chatTx) LastSeen(ctx context.Context, viewer int64, users []int64) (map
 	return found, err
 }
 
-const setLastSeen = `UPDATE users SET last_seen_at = $1 WHERE id = $2 AND coalesce(last_seen_at, 0) < $1`
+const setLastSeen = `UPDATE users SET last_seen_at = $1 WHERE id = $2 AND coalesce(last_seen_at, 0) < $1 AND state <> 'deleted'`
 
 // SetLastSeen implements chat's presence.
 func (tx chatTx) SetLastSeen(ctx context.Context, at map[int64]int64) error {
