@@ -21,7 +21,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_GOLDEN") != "",
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"until": until},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"until": until, "keep": keep},
 		Setup: func(env *testscript.Env) error {
 			ln, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
@@ -50,4 +50,17 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 		<-time.After(20 * time.Millisecond) // another process is waited for
 	}
 	ts.Fatalf("%v never printed %s, at last\n%s", args[1:], args[0], printed)
+}
+
+// keep sets a variable to what the first group of a regular expression matches in the
+// last output: keep NAME REGEXP
+func keep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: keep NAME REGEXP")
+	}
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) < 2 {
+		ts.Fatalf("%s does not match the output", args[1])
+	}
+	ts.Setenv(args[0], found[1])
 }
