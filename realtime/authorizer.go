@@ -80,6 +80,11 @@ type Credentials struct {
 	TokenSubs []string
 	// OnlyConnection closes the user's other connections with code 3504.
 	OnlyConnection bool
+	// Confirm, if not nil, is asked once the connection and its server-side subscriptions
+	// can be found by [Node.Disconnect] and [Node.Unsubscribe]: whatever was taken away
+	// while the credentials were being made could not reach them, and must be noticed here.
+	// Its error refuses the connection.
+	Confirm func() error
 }
 
 // Grant is a permission to be subscribed to a channel, with the features the

@@ -170,9 +170,12 @@ func (s *Session) history(id uint32, req *protocol.HistoryRequest) *protocol.Clo
 	if req.Reverse && req.Since != nil && req.Since.Offset == 0 {
 		return s.refuse(id, "history", protocol.ErrBadRequest)
 	}
-	limit := int(req.Limit)
-	if o, err := n.o.Channels.ChannelOptions(req.Channel); limit == 0 && err == nil {
-		limit = o.DefaultHistory
+	limit, bound := int(req.Limit), false
+	if o, err := n.o.Channels.ChannelOptions(req.Channel); err == nil {
+		bound = o.Source != nil
+		if limit == 0 {
+			limit = o.DefaultHistory
+		}
 	}
 	if limit < 0 || limit > n.o.HistoryLimit {
 		limit = n.o.HistoryLimit
@@ -180,6 +183,11 @@ func (s *Session) history(id uint32, req *protocol.HistoryRequest) *protocol.Clo
 	past, err := n.History(n.ctx, req.Channel, HistoryFilter{Limit: limit, Since: req.Since, Reverse: req.Reverse})
 	if err != nil {
 		return s.refuse(id, "history", err)
+	}
+	if bound { // who lost the permission meanwhile must not get what is newer (guarantees.md S16)
+		if err := n.o.Authorizer.History(n.ctx, s.client(), req.Channel, s.subscribed(req.Channel) != nil); err != nil {
+			return s.refuse(id, "history", err)
+		}
 	}
 	if s.framing.Format() == protocol.JSON && anyBinary(past.Publications) {
 		return protocol.CloseInappropriate

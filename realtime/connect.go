@@ -52,11 +52,12 @@ func (s *Session) connect(id uint32, req *protocol.ConnectRequest) *protocol.Clo
 	if pings {
 		result.Ping, result.Pong = uint32(n.o.PingInterval.Seconds()), true
 	}
-	subs, err := s.serverSubscriptions(cred.Subs, req, result)
+	subs, err := s.serverSubscriptions(&cred, req, result)
 	if err != nil {
 		return s.refuseConnect(id, err)
 	}
-	if why := s.open(id, result, subs, cred.ExpireAt, pings); why != nil {
+	subs, why := s.open(id, result, subs, cred.ExpireAt, pings)
+	if why != nil {
 		return why
 	}
 	n.count.connects.Add(1)
@@ -84,45 +85,62 @@ func (s *Session) refuseConnect(id uint32, err error) *protocol.Close {
 
 // serverSubscriptions establishes what the server subscribes the client to, in the
 // order of the names, and puts it into the result.
-func (s *Session) serverSubscriptions(grants map[string]Grant, req *protocol.ConnectRequest, result *protocol.ConnectResult) ([]*subscription, error) {
-	if len(grants) == 0 {
-		return nil, nil
-	}
-	channels := make([]string, 0, len(grants))
-	for channel := range grants {
+func (s *Session) serverSubscriptions(cred *Credentials, req *protocol.ConnectRequest, result *protocol.ConnectResult) ([]*subscription, error) {
+	channels := make([]string, 0, len(cred.Subs))
+	for channel := range cred.Subs {
 		channels = append(channels, channel)
 	}
 	slices.Sort(channels)
-	result.Subs = make(map[string]*protocol.SubscribeResult, len(grants))
-	subs := make([]*subscription, 0, len(grants))
+	subs := make([]*subscription, 0, len(channels))
+	s.mu.Lock()
 	for _, channel := range channels {
-		grant := grants[channel]
-		var w wanted
-		if r := req.Subs[channel]; r != nil && r.Recover {
-			w = wanted{recover: true, since: protocol.StreamPosition{Offset: r.Offset, Epoch: r.Epoch}}
-		}
+		grant := cred.Subs[channel]
 		sub := s.newSubscription(channel, &grant)
 		sub.server = true
-		s.mu.Lock()
 		s.subs.add(sub)
-		s.mu.Unlock()
-		r, err := s.establish(sub, &grant, w)
-		if err != nil {
-			s.abandon(sub)
-			for _, sub := range subs {
-				s.abandon(sub)
-			}
-			return nil, err
-		}
 		subs = append(subs, sub)
-		result.Subs[channel] = r
+	}
+	s.mu.Unlock()
+	err := s.confirm(cred)
+	for i := 0; i < len(subs) && err == nil; i++ {
+		err = s.establishAtConnect(subs[i], cred, req, result)
+	}
+	if err != nil {
+		for _, sub := range subs {
+			s.abandon(sub)
+		}
+		return nil, err
 	}
 	return subs, nil
 }
 
+func (s *Session) confirm(cred *Credentials) error {
+	if cred.Confirm == nil {
+		return nil
+	}
+	return cred.Confirm()
+}
+
+func (s *Session) establishAtConnect(sub *subscription, cred *Credentials, req *protocol.ConnectRequest, result *protocol.ConnectResult) error {
+	grant := cred.Subs[sub.channel]
+	var w wanted
+	if r := req.Subs[sub.channel]; r != nil && r.Recover {
+		w = wanted{recover: true, since: protocol.StreamPosition{Offset: r.Offset, Epoch: r.Epoch}}
+	}
+	r, err := s.establish(sub, &grant, w)
+	if err != nil {
+		return err
+	}
+	if result.Subs == nil {
+		result.Subs = make(map[string]*protocol.SubscribeResult, len(cred.Subs))
+	}
+	result.Subs[sub.channel] = r
+	return nil
+}
+
 // open queues the connect reply and makes the session and its server-side
-// subscriptions live.
-func (s *Session) open(id uint32, result *protocol.ConnectResult, subs []*subscription, expireAt int64, pings bool) *protocol.Close {
+// subscriptions live; those returned are.
+func (s *Session) open(id uint32, result *protocol.ConnectResult, subs []*subscription, expireAt int64, pings bool) ([]*subscription, *protocol.Close) {
 	n := s.node
 	s.mu.Lock()
 	if s.released {
@@ -130,19 +148,32 @@ func (s *Session) open(id uint32, result *protocol.ConnectResult, subs []*subscr
 		for _, sub := range subs {
 			s.abandon(sub)
 		}
-		return protocol.CloseNormal
+		return nil, protocol.CloseNormal
+	}
+	live := make([]*subscription, 0, len(subs))
+	var lost []*subscription
+	for _, sub := range subs {
+		if sub.doomed != nil { // taken away before the client knew that it had it
+			delete(result.Subs, sub.channel)
+			lost = append(lost, sub)
+			continue
+		}
+		live = append(live, sub)
 	}
 	s.state = sessionConnected
 	s.times.start(n, pings)
 	s.expire(expireAt)
 	s.appendReply(&protocol.Reply{ID: id, Connect: result})
 	var why *protocol.Close
-	for _, sub := range subs {
+	for _, sub := range live {
 		if w := sub.activate(); w != nil && why == nil {
 			why = w
 		}
 	}
 	s.mu.Unlock()
+	for _, sub := range lost {
+		s.abandon(sub)
+	}
 	s.wake()
-	return why
+	return live, why
 }

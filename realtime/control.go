@@ -96,7 +96,7 @@ func (s *Session) subscribeByServer(channel string, g *Grant, w wanted) *protoco
 		return s.refuseSubscribe(0, err)
 	}
 	s.mu.Lock()
-	if s.released {
+	if s.released || sub.doomed != nil {
 		s.mu.Unlock()
 		s.abandon(sub)
 		return nil

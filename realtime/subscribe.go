@@ -219,7 +219,9 @@ func unnumbered(held []item) []item {
 	return kept
 }
 
-// goLive answers the subscribe command and starts delivery.
+// goLive answers the subscribe command and starts delivery. What is already to end
+// again is answered without anything of the channel: its publications may be newer than
+// the loss of the permission (guarantees.md S16).
 func (s *Session) goLive(id uint32, sub *subscription, result *protocol.SubscribeResult) *protocol.Close {
 	unit := unitBuffers.Get().(*buffer)
 	defer recycle(unit)
@@ -230,9 +232,17 @@ func (s *Session) goLive(id uint32, sub *subscription, result *protocol.Subscrib
 		s.abandon(sub)
 		return nil
 	}
+	doomed := sub.doomed
+	if doomed != nil {
+		result.Recovered, result.Publications, result.Data = false, nil, nil
+		sub.held, sub.overflow = nil, false
+		unit.b = protocol.AppendReply(unit.b[:0], s.framing.Format(), &protocol.Reply{ID: id, Subscribe: result})
+	}
 	s.appendUnit(unit.b)
 	why := sub.activate()
-	doomed := sub.doomed
+	if doomed != nil {
+		sub.phase = subEnded // nothing is delivered until it is gone
+	}
 	s.mu.Unlock()
 	s.announce(sub)
 	if why != nil {
