@@ -25,7 +25,7 @@ func paint(width, height int, at func(x, y float64) color.RGBA) []byte {
 }
 
 func rgb(hex uint32) color.RGBA {
-	return color.RGBA{R: uint8(hex >> 16), G: uint8(hex >> 8), B: uint8(hex), A: 255} //nolint:gosec // the three bytes of a number
+	return color.RGBA{R: uint8(hex >> 16), G: uint8(hex >> 8), B: uint8(hex), A: 255}
 }
 
 // mix is a, with part t (0 to 1) of b.
