@@ -199,13 +199,18 @@ func (a *API) fetchExport(ctx context.Context, c *call, in *exportInput) (*conte
 	if err != nil {
 		return nil, err
 	}
+	return zipped(archive), nil
+}
+
+// zipped sends an archive and closes it.
+func zipped(archive io.ReadCloser) *content {
 	return &content{func(ctx huma.Context) {
 		defer archive.Close()
 		ctx.SetHeader("Content-Type", "application/zip")
 		ctx.SetHeader("Content-Disposition", `attachment; filename="export.zip"`)
 		ctx.SetHeader("Cache-Control", "no-store")
 		_, _ = io.Copy(ctx.BodyWriter(), archive) // who reads has gone, nobody to tell
-	}}, nil
+	}}
 }
 
 type erasureInput struct {

@@ -64,6 +64,8 @@ type Options struct {
 	Links    chatjson.Links
 	// Privacy keeps the record of what administrators do; nil keeps none.
 	Privacy *privacy.Service
+	// ErasureGrace is how long the end of an account can be taken back.
+	ErasureGrace time.Duration
 	// Stats adds to the statistics that administrators see; nil adds nothing.
 	Stats func(context.Context) (map[string]any, error)
 

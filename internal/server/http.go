@@ -197,7 +197,7 @@ func (s *Server) places() string {
 	line(s.front.api != nil, s.front.prefix+"/{method}", "the server API: POST with X-API-Key")
 	if b := s.backend; b != nil {
 		line(true, "/api/v2  /docs/", "chat: our REST API, and its operations; /openapi.json for programs")
-		line(b.windi != nil, "/api/v1", "chat for clients of the WinDI guide")
+		line(s.cfg.Chat.Compat.Windi.Enabled, "/api/v1", "chat for clients of the WinDI guide")
 		line(b.chequite != nil, "/api/chats …", "chat for clients of the chequite package")
 	}
 	line(s.cfg.Health.Enabled, "/health /livez /readyz", "is it well, alive, ready?")
