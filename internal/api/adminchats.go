@@ -200,6 +200,9 @@ func (a *API) removeRoomMember(ctx context.Context, c *call, in *removeRoomMembe
 }
 
 func (a *API) roomMessages(ctx context.Context, c *call, in *messagesInput) (*body[MessageList], error) {
+	if a.o.NoAdminReads {
+		return nil, apierror.New(apierror.Disabled, nil)
+	}
 	as, err := a.onBehalf(ctx, c, in.Chat, 0)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kuranty/kuranty/internal/api"
 	"github.com/kuranty/kuranty/internal/chat"
 )
 
@@ -58,6 +59,18 @@ func TestAdministratorsActOnBehalfOfMembers(t *testing.T) {
 	root.do("DELETE", path, nil).want(204)
 	root.do("GET", path, nil).want(404)
 	ann.do("GET", fmt.Sprintf("/api/v2/chats/%d", id), nil).want(404)
+}
+
+func TestReadingOfAdministratorsCanBeSwitchedOff(t *testing.T) {
+	s := start(t, options{api: func(o *api.Options) { o.NoAdminReads = true }})
+	ann := s.person("Ann")
+	v, _, err := s.chats.CreateGroup(t.Context(), ann.id, chat.NewGroup{Title: "Group"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/api/v2/admin/chats/%d", v.Chat.ID)
+	s.service().do("GET", path, nil).want(200)
+	s.service().do("GET", path+"/messages", nil).refused(403, "disabled")
 }
 
 func TestAdministratorsListChats(t *testing.T) {

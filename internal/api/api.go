@@ -62,6 +62,8 @@ type Options struct {
 	Typing   Typing
 	Replies  Replies
 	Links    chatjson.Links
+	// NoAdminReads keeps administrators from reading messages of chats.
+	NoAdminReads bool
 	// Privacy keeps the record of what administrators do; nil keeps none.
 	Privacy *privacy.Service
 	// ErasureGrace is how long the end of an account can be taken back.

@@ -25,6 +25,7 @@ type Chat struct {
 	PresenceGrace       time.Duration `key:"presence_grace" default:"15s" doc:"Time between a user's last connection and being shown as offline."`
 	RetentionDays       int           `key:"retention_days" doc:"Days that messages are kept; 0 is for ever. A chat may have less."`
 	ErasureGrace        time.Duration `key:"erasure_grace" default:"168h" zero:"keep" doc:"Time in which deleting an account can be taken back; 0 deletes at once."`
+	AdminReads          bool          `key:"admin_reads" default:"true" doc:"Let administrators of the server, and services, read messages of any chat; each time goes into the audit log."`
 	HistorySize         int           `key:"history_size" default:"100" doc:"Publications of a chat's channel that are recovered."`
 	HistoryTTL          time.Duration `key:"history_ttl" default:"48h" doc:"Time they can be recovered, in whole seconds and at most events.retention."`
 	Limits              ChatLimits    `key:"limits"`

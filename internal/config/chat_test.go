@@ -19,7 +19,7 @@ func TestChatIsOnWithItsDefaults(t *testing.T) {
 	want := config.Chat{
 		Enabled: true, TextLimit: 4000, MembersLimit: 1000, EditWindow: 48 * time.Hour, DeleteWindow: 48 * time.Hour,
 		LargeGroup: 500, ReceiptsMaxMembers: 100, AutoSubscribe: 200, ClientPublish: true, GuardServerPublish: "store", Directory: "open",
-		PresenceGrace: 15 * time.Second, ErasureGrace: 168 * time.Hour, HistorySize: 100, HistoryTTL: 48 * time.Hour,
+		PresenceGrace: 15 * time.Second, ErasureGrace: 168 * time.Hour, AdminReads: true, HistorySize: 100, HistoryTTL: 48 * time.Hour,
 		Limits: config.ChatLimits{
 			SendPerSecond: 5, SendBurst: 20, ChatPerSecond: 50, TypingPerSecond: 2, SearchPerMinute: 30,
 			ChatsPerMinute: 20, ChatsPerDay: 200, UploadsPerMinute: 60, RequestsPerMinute: 600, AnonymousPerMinute: 100,

@@ -42,15 +42,15 @@ var tones = []uint32{0xd9485f, 0xe8833a, 0xd8a51d, 0x5a9e4b, 0x2a9d8f, 0x3a86c8,
 
 // portrait is the picture of the i-th person: no two are the same.
 func portrait(i int) []byte {
-	const size = 256
+	const size = 160
 	back, front := rgb(tones[i%len(tones)]), rgb(tones[(i*3+4)%len(tones)])
 	turn := float64(i) * 2.4
 	return paint(size, size, func(x, y float64) color.RGBA {
 		c := mix(back, rgb(0xffffff), 0.25*y/size)
 		for k := range 3 {
 			angle := turn + float64(k)*2*math.Pi/3
-			cx, cy := size/2+54*math.Cos(angle), size/2+54*math.Sin(angle)
-			c = mix(c, mix(front, rgb(0xffffff), 0.25*float64(k)), 0.85*inside(math.Hypot(x-cx, y-cy)-38-6*float64(k)))
+			cx, cy := size/2+34*math.Cos(angle), size/2+34*math.Sin(angle)
+			c = mix(c, mix(front, rgb(0xffffff), 0.25*float64(k)), 0.85*inside(math.Hypot(x-cx, y-cy)-24-4*float64(k)))
 		}
 		return c
 	})
