@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/kuranty/kuranty/protocol"
@@ -25,6 +26,9 @@ type SubscribeOptions struct {
 	// RecoverSince, if not nil, sends what was published after it.
 	RecoverSince *protocol.StreamPosition
 	Override     Override
+	// Full, if not nil, is told of connections that may not have another subscription;
+	// without it they are closed.
+	Full func(client string)
 }
 
 // Override replaces options of the namespace where not nil.
@@ -66,7 +70,11 @@ func (n *Node) Subscribe(_ context.Context, t Target, channel string, o Subscrib
 		w = wanted{recover: true, since: *o.RecoverSince}
 	}
 	for _, s := range n.registry.of(t) {
-		if why := s.subscribeByServer(channel, &grant, w); why != nil {
+		switch why := s.subscribeByServer(channel, &grant, w); {
+		case why == nil:
+		case why == protocol.CloseChannelLimit && o.Full != nil:
+			o.Full(s.id)
+		default:
 			s.Close(why)
 		}
 	}
@@ -192,6 +200,37 @@ func (n *Node) Refresh(_ context.Context, t Target, o RefreshOptions) error {
 		s.Flush()
 	}
 	return nil
+}
+
+// Subscriptions returns the channels that the target's connections are subscribed to,
+// each once and in no order.
+func (n *Node) Subscriptions(t Target) []string {
+	found := make(map[string]struct{})
+	for _, s := range n.registry.of(t) {
+		s.mu.Lock()
+		for _, sub := range s.subs.list {
+			found[sub.channel] = struct{}{}
+		}
+		s.mu.Unlock()
+	}
+	return slices.Collect(maps.Keys(found))
+}
+
+// Users returns the users of this node's connections that are subscribed to channel,
+// each once and in no order.
+func (n *Node) Users(channel string) []string {
+	sh := n.hub.shard(channel)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	found := make(map[string]struct{})
+	if ch := sh.channels[channel]; ch != nil {
+		for _, g := range ch.groups {
+			for _, sub := range g.subs {
+				found[sub.session.user] = struct{}{}
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(found))
 }
 
 // Has tells whether the target has a connection here.

@@ -16,13 +16,13 @@ import (
 // the token has ended or the account may not be used. A client that says {"v":2} is
 // subscribed to its channels (chat-api.md §C.10).
 func (c *Channels) Connect(ctx context.Context, in realtime.Connecting) (realtime.Credentials, error) {
+	theirs := in
 	own, rest := split(in.Request.Subs)
 	if len(own) > 0 {
 		request := *in.Request
-		request.Subs = rest
-		in.Request = &request
+		request.Subs, theirs.Request = rest, &request
 	}
-	cred, err := c.o.Policy.Connect(ctx, in)
+	cred, err := c.o.Policy.Connect(ctx, theirs)
 	if err != nil {
 		return cred, err
 	}
@@ -30,34 +30,33 @@ func (c *Channels) Connect(ctx context.Context, in realtime.Connecting) (realtim
 	if user == 0 {
 		return cred, nil
 	}
+	cred.Confirm = c.revoked.since(user)
 	if err := c.admit(ctx, user, sessionOf(cred.Meta)); err != nil {
 		return realtime.Credentials{}, err
 	}
-	for channel := range own {
+	if isModern(in.Request.Data) { // asks for nothing: the server knows what it is to have
+		return cred, c.modern.connect(ctx, &cred, in.Client, user)
+	}
+	for _, channel := range own {
 		if g, err := c.grant(ctx, user, channel); err == nil {
 			addSub(&cred, channel, g)
 		}
 	}
-	if isModern(in.Request.Data) {
-		err = c.modern.connect(ctx, &cred, in.Client, user)
-	}
-	return cred, err
+	return cred, nil
 }
 
 // split takes the channels of chat out of what a client asks for when it connects.
-func split(subs map[string]*protocol.SubscribeRequest) (own, rest map[string]*protocol.SubscribeRequest) {
-	for channel, req := range subs {
+func split(subs map[string]*protocol.SubscribeRequest) (own []string, rest map[string]*protocol.SubscribeRequest) {
+	rest = subs
+	for channel := range subs {
 		if parse(channel).family == other {
 			continue
 		}
 		if own == nil {
-			own, rest = make(map[string]*protocol.SubscribeRequest), maps.Clone(subs)
+			rest = maps.Clone(subs)
 		}
-		own[channel] = req
+		own = append(own, channel)
 		delete(rest, channel)
-	}
-	if own == nil {
-		return nil, subs
 	}
 	return own, rest
 }
@@ -123,8 +122,12 @@ func (c *Channels) Refresh(ctx context.Context, client realtime.Client, token st
 // One that a client passes all the same must be its own connection token, as the
 // documentation of contract A advises.
 func (c *Channels) Subscribe(ctx context.Context, client realtime.Client, req *protocol.SubscribeRequest) (realtime.Grant, error) {
-	if parse(req.Channel).family == other {
-		return c.o.Policy.Subscribe(ctx, client, req)
+	switch parse(req.Channel).family {
+	case other:
+		g, err := c.o.Policy.Subscribe(ctx, client, req)
+		return g, unlike(req.Channel, err)
+	case unknown:
+		return realtime.Grant{}, protocol.ErrUnknownChannel
 	}
 	user := userID(client.User)
 	if user == 0 {
@@ -208,7 +211,9 @@ func (c *Channels) SubRefresh(ctx context.Context, client realtime.Client, chann
 func (c *Channels) Publish(ctx context.Context, client realtime.Client, channel string, data []byte, subscribed bool) error {
 	switch parse(channel).family {
 	case other:
-		return c.o.Policy.Publish(ctx, client, channel, data, subscribed)
+		return unlike(channel, c.o.Policy.Publish(ctx, client, channel, data, subscribed))
+	case unknown:
+		return protocol.ErrUnknownChannel
 	case chatChannel:
 		if c.o.Publish != nil && userID(client.User) != 0 {
 			return nil // the chat's rules decide
@@ -221,7 +226,9 @@ func (c *Channels) Publish(ctx context.Context, client realtime.Client, channel 
 func (c *Channels) Presence(ctx context.Context, client realtime.Client, channel string, subscribed bool) error {
 	switch parse(channel).family {
 	case other:
-		return c.o.Policy.Presence(ctx, client, channel, subscribed)
+		return unlike(channel, c.o.Policy.Presence(ctx, client, channel, subscribed))
+	case unknown:
+		return protocol.ErrUnknownChannel
 	case chatChannel:
 		return c.mayRead(ctx, client, channel)
 	}
@@ -232,7 +239,9 @@ func (c *Channels) Presence(ctx context.Context, client realtime.Client, channel
 func (c *Channels) History(ctx context.Context, client realtime.Client, channel string, subscribed bool) error {
 	switch parse(channel).family {
 	case other:
-		return c.o.Policy.History(ctx, client, channel, subscribed)
+		return unlike(channel, c.o.Policy.History(ctx, client, channel, subscribed))
+	case unknown:
+		return protocol.ErrUnknownChannel
 	case chatChannel, userChannel, systemChannel, messagesChannel:
 		return c.mayRead(ctx, client, channel)
 	}

@@ -32,8 +32,8 @@ import (
 type Chats interface {
 	// Membership returns an active member's place and the chat, or [chat.ErrNotFound].
 	Membership(ctx context.Context, user, chat int64) (chat.Member, chat.Chat, error)
-	// ActiveChats returns the chats of user, the latest active first.
-	ActiveChats(ctx context.Context, user int64, limit int) ([]int64, error)
+	// Places returns the chats of user, the latest active first.
+	Places(ctx context.Context, user int64, limit int) ([]chat.Place, error)
 	// SeesStatusOf tells whether viewer may know when other comes and goes.
 	SeesStatusOf(ctx context.Context, viewer, other int64) (bool, error)
 	// Chat returns a chat from one member's point of view.
@@ -127,6 +127,7 @@ type Channels struct {
 	node atomic.Pointer[realtime.Node]
 
 	memberships *memberships
+	revoked     revocations
 	streams     *streams
 	modern      *modern
 	// handled is the position of the last event whose effects on subscriptions are done.
@@ -176,38 +177,47 @@ func (c *Channels) Run(ctx context.Context) error {
 
 // ChannelOptions implements [realtime.Channels].
 func (c *Channels) ChannelOptions(channel string) (realtime.ChannelOptions, error) {
-	name := parse(channel)
-	if name.family == other {
+	switch name := parse(channel); name.family {
+	case other:
 		return c.o.Policy.ChannelOptions(channel)
+	case unknown:
+		return realtime.ChannelOptions{}, protocol.ErrUnknownChannel
+	default:
+		return c.options(name), nil
 	}
-	return c.options(name), nil
 }
 
 // options are those of a channel of chat (chat-api.md §0.5).
 func (c *Channels) options(n name) realtime.ChannelOptions {
-	switch n.family {
-	case chatChannel:
-		o := realtime.ChannelOptions{
-			Presence: true, JoinLeave: true, ForcePushJoinLeave: true, DataFormat: realtime.DataJSON,
-			ForceRecovery: true, ForcePositioning: true, Source: c.streams, DefaultHistory: c.o.HistorySize,
-		}
+	o := realtime.ChannelOptions{DataFormat: realtime.DataJSON}
+	if size, _ := c.retention(n); size > 0 {
+		o.ForceRecovery, o.ForcePositioning, o.Source, o.DefaultHistory = true, true, c.streams, size
+	}
+	if n.family == chatChannel {
+		o.Presence, o.JoinLeave, o.ForcePushJoinLeave = true, true, true
 		if c.o.Publish != nil {
 			o.Intake = c.intake
 		}
-		return o
-	case userChannel, systemChannel:
-		return realtime.ChannelOptions{
-			DataFormat: realtime.DataJSON, ForceRecovery: true, ForcePositioning: true, Source: c.streams, DefaultHistory: userHistory,
-		}
-	case messagesChannel:
-		return realtime.ChannelOptions{ForceRecovery: true, ForcePositioning: true, Source: c.streams, DefaultHistory: userHistory}
-	default: // lists, statuses, typing, presence: what is told is told once
-		return realtime.ChannelOptions{}
 	}
+	return o
 }
 
-// userHistory is how much is recovered of channels that are not a chat's own.
-const userHistory = 50
+// retention is how much of a channel's past is recovered and how old that may be; the
+// size is 0 if it has none: lists, statuses, typing and presence are told once.
+func (c *Channels) retention(n name) (size int, ttl time.Duration) {
+	switch n.family {
+	case chatChannel:
+		return c.o.HistorySize, c.o.HistoryTTL
+	case userChannel:
+		return 50, 24 * time.Hour
+	case systemChannel:
+		return 20, 24 * time.Hour
+	case messagesChannel:
+		return 50, 5 * time.Minute
+	default:
+		return 0, 0
+	}
+}
 
 // intake takes what a client publishes into a chat.
 func (c *Channels) intake(ctx context.Context, client realtime.Client, channel string, data []byte) error {

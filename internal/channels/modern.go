@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -19,6 +20,8 @@ const (
 	noticeEvery = time.Second
 	// noticesWaiting bounds the short notices that wait for their time.
 	noticesWaiting = 50_000
+	// sweepEvery is how often connections are looked for that were never opened.
+	sweepEvery = time.Minute
 )
 
 // modern serves clients that let the server subscribe them (chat-api.md §C.10): to
@@ -37,7 +40,8 @@ type modern struct {
 
 type listener struct {
 	user  int64
-	chats []int64
+	chats map[int64]struct{}
+	since time.Time
 }
 
 type shortNotice struct{ user, chat int64 }
@@ -61,34 +65,78 @@ func isModern(data []byte) bool {
 func (m *modern) connect(ctx context.Context, cred *realtime.Credentials, client string, user int64) error {
 	c := m.c
 	limit := c.o.AutoSubscribe
-	chats, err := c.o.Chats.ActiveChats(ctx, user, limit+overflowChats)
+	places, err := c.o.Chats.Places(ctx, user, limit+overflowChats)
 	if err != nil {
 		return err
 	}
-	channels := []string{userName(user), system}
-	for _, id := range chats[:min(limit, len(chats))] {
-		channels = append(channels, chatName(id))
+	add := func(channel string, members int) {
+		o := c.options(parse(channel))
+		o.JoinLeave = o.JoinLeave && members <= c.o.LargeGroup
+		addSub(cred, channel, realtime.Grant{Options: o, Positioned: true, Recoverable: true})
 	}
-	for _, channel := range channels {
-		n := parse(channel)
-		o := c.options(n)
-		addSub(cred, channel, realtime.Grant{Options: o, Positioned: true, Recoverable: true, JoinLeave: false})
-	}
-	if len(chats) > limit {
-		m.listen(client, listener{user, chats[limit:]})
+	add(userName(user), 0)
+	add(system, 0)
+	for i, p := range places {
+		if i < limit {
+			add(chatName(p.Chat), p.Members)
+		} else {
+			m.listen(client, user, p.Chat)
+		}
 	}
 	return nil
 }
 
-func (m *modern) listen(client string, l listener) {
+// listen notes that a connection is to be told in short of the messages of a chat.
+func (m *modern) listen(client string, user, id int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.clients[client] = l
-	for _, id := range l.chats {
-		if m.beyond[id] == nil {
-			m.beyond[id] = make(map[int64]int)
+	l, known := m.clients[client]
+	if !known {
+		l = listener{user: user, chats: make(map[int64]struct{}), since: m.c.o.Clock()}
+		m.clients[client] = l
+	}
+	if _, listens := l.chats[id]; listens {
+		return
+	}
+	l.chats[id] = struct{}{}
+	if m.beyond[id] == nil {
+		m.beyond[id] = make(map[int64]int)
+	}
+	m.beyond[id][user]++
+}
+
+// leave forgets that a user is told of a chat.
+func (m *modern) leave(user, id int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.waiting, shortNotice{user, id})
+	if m.beyond[id][user] == 0 {
+		return
+	}
+	m.unlist(user, id)
+	for _, l := range m.clients {
+		if l.user == user {
+			delete(l.chats, id)
 		}
-		m.beyond[id][l.user]++
+	}
+}
+
+func (m *modern) unlist(user, id int64) {
+	users := m.beyond[id]
+	delete(users, user)
+	if len(users) == 0 {
+		delete(m.beyond, id)
+	}
+}
+
+// unsay forgets what waits to be told of a message that has been deleted or changed.
+func (m *modern) unsay(message int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for n, waiting := range m.waiting {
+		if waiting.ID == message {
+			delete(m.waiting, n)
+		}
 	}
 }
 
@@ -98,14 +146,27 @@ func (m *modern) disconnect(client string) {
 	defer m.mu.Unlock()
 	l := m.clients[client]
 	delete(m.clients, client)
-	for _, id := range l.chats {
+	for id := range l.chats {
 		users := m.beyond[id]
 		if users[l.user]--; users[l.user] <= 0 {
-			delete(users, l.user)
+			m.unlist(l.user, id)
 		}
-		if len(users) == 0 {
-			delete(m.beyond, id)
+	}
+}
+
+// sweep forgets connections that were let in but never opened, of which nobody tells.
+func (m *modern) sweep(node *realtime.Node) {
+	now := m.c.o.Clock()
+	var old []string
+	m.mu.Lock()
+	for client, l := range m.clients {
+		if now.Sub(l.since) > sweepEvery && !node.Has(realtime.Target{User: decimal(l.user), Client: client}) {
+			old = append(old, client)
 		}
+	}
+	m.mu.Unlock()
+	for _, client := range old {
+		m.disconnect(client)
 	}
 }
 
@@ -139,11 +200,16 @@ func (m *modern) announced(e *event.Event) {
 func (m *modern) run(ctx context.Context) {
 	tick := time.NewTicker(noticeEvery / 4)
 	defer tick.Stop()
+	swept := m.c.o.Clock()
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
+		}
+		if now := m.c.o.Clock(); now.Sub(swept) >= sweepEvery {
+			swept = now
+			m.sweep(m.c.node.Load())
 		}
 		for n, message := range m.due() {
 			m.c.tellShort(ctx, n, message)
@@ -190,8 +256,7 @@ func (c *Channels) tellShort(ctx context.Context, n shortNotice, m *chat.Message
 	})
 }
 
-// admitNew subscribes modern clients of users who became members, and forgets theirs
-// who no longer are.
+// admitNew subscribes modern clients of users who became members.
 func (c *Channels) admitNew(ctx context.Context, node *realtime.Node, e *event.Event) error {
 	var users []chat.Person
 	switch e.Type {
@@ -203,16 +268,16 @@ func (c *Channels) admitNew(ctx context.Context, node *realtime.Node, e *event.E
 		users = p.Users
 	case event.UserNotice: // also tells the other person of a direct chat of its first message
 		var n chat.Notice
-		if json.Unmarshal(e.Payload, &n) != nil || n.Event != "chat_added" {
-			return nil
+		if err := json.Unmarshal(e.Payload, &n); err != nil || n.Event != "chat_added" {
+			return err
 		}
 		_, user := event.StreamOf(e.Stream)
 		users = []chat.Person{{ID: user}}
 		var p struct {
 			Chat int64 `json:"chat_id"`
 		}
-		if json.Unmarshal(n.Data, &p) != nil || p.Chat == 0 {
-			return nil
+		if err := json.Unmarshal(n.Data, &p); err != nil || p.Chat == 0 {
+			return err
 		}
 		return c.subscribeModern(ctx, node, p.Chat, users)
 	default:
@@ -229,10 +294,19 @@ func (c *Channels) subscribeModern(ctx context.Context, node *realtime.Node, id 
 		if !node.Has(target) {
 			continue
 		}
-		if _, err := c.memberships.member(ctx, c.o.Chats, p.ID, id); err != nil {
+		size, err := c.memberships.member(ctx, c.o.Chats, p.ID, id)
+		if errors.Is(err, chat.ErrNotFound) {
 			continue // gone again
 		}
-		if err := node.Subscribe(ctx, target, channel, realtime.SubscribeOptions{}); err != nil {
+		if err != nil {
+			return err
+		}
+		joins := size <= c.o.LargeGroup
+		err = node.Subscribe(ctx, target, channel, realtime.SubscribeOptions{
+			Override: realtime.Override{JoinLeave: &joins, ForcePushJoinLeave: new(bool)},
+			Full:     func(client string) { c.modern.listen(client, p.ID, id) },
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,11 @@
 package channels
 
 import (
+	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/kuranty/kuranty/protocol"
 )
 
 // family is what kind of channel a name is.
@@ -10,6 +13,7 @@ type family uint8
 
 const (
 	other           family = iota
+	unknown                // of our prefixes, but none of our names
 	chatChannel            // chat:{chat}
 	userChannel            // user:{user}
 	systemChannel          // system:notifications
@@ -28,39 +32,63 @@ type name struct {
 }
 
 // parse understands the name of a channel. Names match exactly and ids are decimal
-// without leading zeros; everything else is not of chat.
+// without leading zeros. Namespaces with our names are ours altogether; other names that
+// only resemble ours may be channels without a namespace, see [resembles].
 func parse(channel string) name {
 	if channel == system {
 		return name{family: systemChannel}
 	}
-	for prefix, f := range colons {
-		if rest, ok := strings.CutPrefix(channel, prefix); ok {
-			return named(f, rest)
+	if namespace, id, found := strings.Cut(channel, ":"); found {
+		switch namespace {
+		case "chat":
+			return named(chatChannel, id, unknown)
+		case "user":
+			return named(userChannel, id, unknown)
+		case "presence":
+			return named(presenceChannel, id, unknown)
+		case "system":
+			return name{family: unknown}
 		}
+		return name{}
+	}
+	if id, ok := strings.CutPrefix(channel, "chat."); ok {
+		return named(typingChannel, id, other)
 	}
 	if rest, ok := strings.CutPrefix(channel, "user-"); ok {
 		id, suffix, _ := strings.Cut(rest, "-")
 		switch suffix {
 		case "chats":
-			return named(listChannel, id)
+			return named(listChannel, id, other)
 		case "messages":
-			return named(messagesChannel, id)
+			return named(messagesChannel, id, other)
 		case "status":
-			return named(statusChannel, id)
+			return named(statusChannel, id, other)
 		}
 	}
 	return name{}
 }
 
-var colons = map[string]family{
-	"chat:": chatChannel, "user:": userChannel, "presence:": presenceChannel, "chat.": typingChannel,
-}
-
-func named(f family, digits string) name {
+// named is the name with an id, or of the family otherwise if that is no id.
+func named(f family, digits string, otherwise family) name {
 	if id := userID(digits); id != 0 {
 		return name{f, id}
 	}
-	return name{}
+	return name{family: otherwise}
+}
+
+// resembles tells whether a name that is not of chat begins like one that is. Where the
+// policy does not allow it, nobody is told that it is forbidden: there is no such channel
+// (chat-api.md §0.5).
+func resembles(channel string) bool {
+	return strings.HasPrefix(channel, "chat.") || strings.HasPrefix(channel, "user-")
+}
+
+// unlike is the refusal err of the policy for a channel that is not of chat.
+func unlike(channel string, err error) error {
+	if resembles(channel) && errors.Is(err, protocol.ErrPermissionDenied) {
+		return protocol.ErrUnknownChannel
+	}
+	return err
 }
 
 // UserID reads a user's id as connections have it; 0 is none of ours.
@@ -76,6 +104,17 @@ func userID(s string) int64 {
 		return 0
 	}
 	return n
+}
+
+// userIDs reads the ids of those users who have one.
+func userIDs(users []string) []int64 {
+	ids := make([]int64, 0, len(users))
+	for _, user := range users {
+		if id := userID(user); id != 0 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func decimal(id int64) string { return strconv.FormatInt(id, 10) }

@@ -52,6 +52,7 @@ func (c *Channels) revoke(ctx context.Context, node *realtime.Node, e *event.Eve
 	case event.RoomDeleted:
 		id, _ := event.StreamOf(e.Stream)
 		c.memberships.forget(id) // subscribers are told of the end before theirs; see announce
+		c.revoked.note(userIDs(node.Users(chatName(id)))...)
 	case event.RoomMemberLeft:
 		var p chat.MemberPayload
 		if err := json.Unmarshal(e.Payload, &p); err != nil {
@@ -59,11 +60,8 @@ func (c *Channels) revoke(ctx context.Context, node *realtime.Node, e *event.Eve
 		}
 		id, _ := event.StreamOf(e.Stream)
 		return c.expel(ctx, node, id, p.Users)
-	case event.MessageDeleted:
-		c.streams.giveUp(e.Stream) // the log no longer has what was deleted
-		if id, _ := event.StreamOf(e.Stream); id != 0 {
-			c.streams.giveUp(messagesName(id))
-		}
+	case event.MessageDeleted, event.MessageUpdated:
+		c.rewritten(e)
 	case event.UserNotice:
 		return c.blocked(ctx, node, e)
 	case event.SessionRevoked:
@@ -72,11 +70,16 @@ func (c *Channels) revoke(ctx context.Context, node *realtime.Node, e *event.Eve
 		if user := subject(e); user != 0 {
 			c.memberships.forgetUser(user)
 			c.o.Accounts.ForgetUser(user)
+			return c.unwatch(ctx, node, user) // who shows when they come and go may have changed
 		}
 	case event.UserSuspended, event.UserDeleted:
 		user := subject(e)
 		c.memberships.forgetUser(user)
 		c.o.Accounts.ForgetUser(user)
+		if e.Type == event.UserDeleted {
+			c.streams.giveUpAll() // the name is gone from the whole log
+		}
+		c.revoked.note(user)
 		return node.Disconnect(ctx, realtime.Target{User: decimal(user)}, protocol.ClosePermissionDenied, nil)
 	case event.TokenRevoked:
 		var p struct {
@@ -90,6 +93,19 @@ func (c *Channels) revoke(ctx context.Context, node *realtime.Node, e *event.Eve
 	return nil
 }
 
+// rewritten forgets what is in memory of events that the log now shows otherwise: those
+// of a message, of answers that quote it, and notices with an excerpt of it.
+func (c *Channels) rewritten(e *event.Event) {
+	c.streams.giveUp(e.Stream)
+	if id, _ := event.StreamOf(e.Stream); id != 0 {
+		c.streams.giveUp(messagesName(id))
+	}
+	if e.Ref != 0 {
+		c.streams.giveUpNotices(e.Ref)
+		c.modern.unsay(e.Ref)
+	}
+}
+
 // expel ends the subscriptions of users to a chat's channels.
 func (c *Channels) expel(ctx context.Context, node *realtime.Node, id int64, users []chat.Person) error {
 	ids := make([]int64, 0, len(users))
@@ -97,7 +113,44 @@ func (c *Channels) expel(ctx context.Context, node *realtime.Node, id int64, use
 		ids = append(ids, p.ID)
 	}
 	c.memberships.forget(id, ids...)
-	return unsubscribe(ctx, node, ids, channelsOf(id)...)
+	c.revoked.note(ids...)
+	if err := unsubscribe(ctx, node, ids, channelsOf(id)...); err != nil {
+		return err
+	}
+	for _, user := range ids {
+		c.modern.leave(user, id)
+		if err := c.unwatch(ctx, node, user); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unwatch ends what a user sees of when others come and go, and they of the user, where
+// that is no longer allowed: the chat they shared may have been the last.
+func (c *Channels) unwatch(ctx context.Context, node *realtime.Node, user int64) error {
+	end := func(viewer, seen int64) error {
+		if sees, err := c.sees(ctx, viewer, seen); sees || err != nil {
+			return err
+		}
+		c.revoked.note(viewer)
+		return unsubscribe(ctx, node, []int64{viewer}, presenceName(seen), statusName(seen))
+	}
+	for _, channel := range []string{presenceName(user), statusName(user)} {
+		for _, viewer := range node.Users(channel) {
+			if err := end(userID(viewer), user); err != nil {
+				return err
+			}
+		}
+	}
+	for _, channel := range node.Subscriptions(realtime.Target{User: decimal(user)}) {
+		if n := parse(channel); n.family == presenceChannel || n.family == statusChannel {
+			if err := end(user, n.id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // channelsOf are the channels that only members of a chat may have.
@@ -128,6 +181,7 @@ func (c *Channels) blocked(ctx context.Context, node *realtime.Node, e *event.Ev
 		return err
 	}
 	_, by := event.StreamOf(e.Stream)
+	c.revoked.note(p.User, by)
 	if err := unsubscribe(ctx, node, []int64{p.User}, presenceName(by), statusName(by)); err != nil {
 		return err
 	}
@@ -164,6 +218,7 @@ func (c *Channels) endSessions(ctx context.Context, node *realtime.Node, e *even
 		ended[s] = true
 		c.o.Accounts.Forget(s)
 	}
+	c.revoked.note(p.User)
 	if err := c.announce(ctx, node, e); err != nil {
 		return err
 	}

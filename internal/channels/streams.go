@@ -1,8 +1,12 @@
 package channels
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -44,12 +48,16 @@ type window struct {
 	late []item
 	// stale says that the window was given up while it was being read.
 	stale bool
+	// personal windows have notices, which may show messages.
+	personal bool
 }
 
 // item is an event as one channel's subscribers see it.
 type item struct {
 	pub *protocol.Publication
 	at  int64 // when it happened, in milliseconds
+	// shows is the message that a notice has an excerpt of, 0 for everything else.
+	shows int64
 }
 
 func (i item) size() int { return len(i.pub.Data) + 96 }
@@ -65,18 +73,30 @@ func (s *streams) History(ctx context.Context, channel string, f realtime.Histor
 		return past, err
 	}
 	// Another node told the client what this one is about to.
-	for late := time.Now().Add(catchUp); time.Now().Before(late) && ctx.Err() == nil; {
-		time.Sleep(10 * time.Millisecond)
-		if past, err = s.read(ctx, channel, f); err != nil || f.Since.Offset <= past.Top.Offset {
-			break
+	late := time.NewTimer(catchUp)
+	defer late.Stop()
+	again := time.NewTicker(catchUp / 50)
+	defer again.Stop()
+	for err == nil && f.Since.Offset > past.Top.Offset {
+		select {
+		case <-again.C:
+			past, err = s.read(ctx, channel, f)
+		case <-late.C:
+			return past, nil
+		case <-ctx.Done():
+			return realtime.Past{}, ctx.Err()
 		}
 	}
 	return past, err
 }
 
 func (s *streams) read(ctx context.Context, channel string, f realtime.HistoryFilter) (realtime.Past, error) {
+	oldest := s.c.oldest(channel)
 	for {
 		w, err := s.window(ctx, channel)
+		if errors.Is(err, errGivenUp) && ctx.Err() == nil {
+			continue
+		}
 		if err != nil {
 			return realtime.Past{}, err
 		}
@@ -86,18 +106,17 @@ func (s *streams) read(ctx context.Context, channel string, f realtime.HistoryFi
 			continue
 		}
 		past := realtime.Past{Top: protocol.StreamPosition{Offset: w.top, Epoch: s.c.o.Log.Epoch()}}
-		past.Publications = s.c.choose(w, f)
+		past.Publications = w.choose(f, oldest)
 		s.mu.Unlock()
 		return past, nil
 	}
 }
 
-// choose returns the publications of w that f selects.
-func (c *Channels) choose(w *window, f realtime.HistoryFilter) []*protocol.Publication {
+// choose returns the publications of w that f selects, none of them older than oldest.
+func (w *window) choose(f realtime.HistoryFilter, oldest int64) []*protocol.Publication {
 	if f.Limit == 0 {
 		return nil
 	}
-	oldest := c.oldest()
 	var pubs []*protocol.Publication
 	for _, i := range w.items {
 		if i.at >= oldest || len(pubs) > 0 {
@@ -106,7 +125,7 @@ func (c *Channels) choose(w *window, f realtime.HistoryFilter) []*protocol.Publi
 	}
 	if f.Since != nil {
 		at, exact := slices.BinarySearchFunc(pubs, f.Since.Offset, func(p *protocol.Publication, offset uint64) int {
-			return int(int64(p.Offset) - int64(offset))
+			return cmp.Compare(p.Offset, offset)
 		})
 		switch {
 		case f.Reverse && f.Since.Offset <= w.top:
@@ -127,15 +146,18 @@ func (c *Channels) choose(w *window, f realtime.HistoryFilter) []*protocol.Publi
 	return pubs
 }
 
-// oldest is the time before which nothing is recovered, in milliseconds.
-func (c *Channels) oldest() int64 { return c.o.Clock().Add(-c.o.HistoryTTL).UnixMilli() }
+// oldest is the time before which nothing of a channel is recovered, in milliseconds.
+func (c *Channels) oldest(channel string) int64 {
+	_, ttl := c.retention(parse(channel))
+	return c.o.Clock().Add(-ttl).UnixMilli()
+}
 
 // window returns the loaded window of a channel.
 func (s *streams) window(ctx context.Context, channel string) (*window, error) {
 	s.mu.Lock()
 	w := s.kept[channel]
 	if w == nil {
-		w = &window{loaded: make(chan struct{})}
+		w = &window{loaded: make(chan struct{}), personal: parse(channel).family == userChannel}
 		s.kept[channel] = w
 		s.mu.Unlock()
 		s.load(context.WithoutCancel(ctx), channel, w)
@@ -152,13 +174,7 @@ func (s *streams) window(ctx context.Context, channel string) (*window, error) {
 
 // load reads a window from the log: what this node has handled already.
 func (s *streams) load(ctx context.Context, channel string, w *window) {
-	events, top, err := s.c.readLog(ctx, channel)
-	items := make([]item, 0, len(events))
-	for i := range events {
-		if it, ok := s.c.render(channel, &events[i]); ok {
-			items = append(items, it)
-		}
-	}
+	items, top, err := s.c.readItems(ctx, channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer close(w.loaded)
@@ -172,7 +188,7 @@ func (s *streams) load(ctx context.Context, channel string, w *window) {
 		}
 		return
 	}
-	limit := s.c.historySize(channel)
+	limit, _ := s.c.retention(parse(channel))
 	w.top = top
 	for _, it := range append(items, w.late...) {
 		w.add(it, limit)
@@ -183,7 +199,7 @@ func (s *streams) load(ctx context.Context, channel string, w *window) {
 }
 
 // errGivenUp makes a reader look again: the log has changed under it.
-var errGivenUp = fmt.Errorf("read the log again: %w", context.Canceled)
+var errGivenUp = errors.New("the log was changed meanwhile")
 
 // add appends it to the window, unless it is there.
 func (w *window) add(it item, limit int) {
@@ -240,7 +256,8 @@ func (s *streams) add(channel string, it item) {
 	select {
 	case <-w.loaded:
 		before := w.size
-		w.add(it, s.c.historySize(channel))
+		limit, _ := s.c.retention(parse(channel))
+		w.add(it, limit)
 		s.bytes += w.size - before
 	default:
 		w.late = append(w.late, it)
@@ -264,32 +281,72 @@ func (s *streams) giveUp(channel string) {
 	delete(s.kept, channel)
 }
 
+// giveUpNotices forgets the windows of people with a notice that shows a message.
+func (s *streams) giveUpNotices(message int64) {
+	shown := func(i item) bool { return i.shows == message }
+	s.mu.Lock()
+	var channels []string
+	for channel, w := range s.kept {
+		if w.personal && (w.reading() || slices.ContainsFunc(w.items, shown)) {
+			channels = append(channels, channel)
+		}
+	}
+	s.mu.Unlock()
+	for _, channel := range channels {
+		s.giveUp(channel)
+	}
+}
+
+// reading tells whether the window is still being read from the log.
+func (w *window) reading() bool {
+	select {
+	case <-w.loaded:
+		return false
+	default:
+		return true
+	}
+}
+
+// giveUpAll forgets every window.
+func (s *streams) giveUpAll() {
+	s.mu.Lock()
+	channels := slices.Collect(maps.Keys(s.kept))
+	s.mu.Unlock()
+	for _, channel := range channels {
+		s.giveUp(channel)
+	}
+}
+
 // readLog reads the newest events of a channel's stream that this node has handled.
 func (c *Channels) readLog(ctx context.Context, channel string) ([]event.Event, uint64, error) {
 	n := parse(channel)
-	upTo := c.handled.Load()
-	var events []event.Event
-	var top int64
-	var err error
-	switch n.family {
-	case messagesChannel:
-		events, top, err = c.o.Log.Messages(ctx, n.id, c.oldest(), upTo, userHistory)
-	case chatChannel:
-		events, top, err = c.o.Log.Stream(ctx, event.ChatStream(n.id), c.oldest(), upTo, c.o.HistorySize)
-	case userChannel:
-		events, top, err = c.o.Log.Stream(ctx, event.UserStream(n.id), c.oldest(), upTo, userHistory)
-	case systemChannel:
-		events, top, err = c.o.Log.Stream(ctx, event.SystemStream, c.oldest(), upTo, userHistory)
+	size, _ := c.retention(n)
+	oldest, upTo := c.oldest(channel), c.handled.Load()
+	if n.family == messagesChannel {
+		events, top, err := c.o.Log.Messages(ctx, n.id, oldest, upTo, size)
+		return events, uint64(top), err
 	}
+	events, top, err := c.o.Log.Stream(ctx, channel, oldest, upTo, size) // streams are named like their channels
 	return events, uint64(top), err
 }
 
-// historySize is how many publications of a channel are recovered.
-func (c *Channels) historySize(channel string) int {
-	if parse(channel).family == chatChannel {
-		return c.o.HistorySize
+// readItems reads the log and renders what it has. A panic is an error: who waits for the
+// window must not wait forever (guarantees.md R35).
+func (c *Channels) readItems(ctx context.Context, channel string) (items []item, top uint64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.o.Logger.Error("panic", "where", "past of "+channel, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	events, top, err := c.readLog(ctx, channel)
+	items = make([]item, 0, len(events))
+	for i := range events {
+		if it, ok := c.render(channel, &events[i]); ok {
+			items = append(items, it)
+		}
 	}
-	return userHistory
+	return items, top, err
 }
 
 // render returns an event as the subscribers of a channel see it; ok is false if they do
@@ -310,7 +367,11 @@ func (c *Channels) render(channel string, e *event.Event) (it item, ok bool) {
 		c.o.Logger.Error("render event", "event", e.ID, "type", e.Type, "channel", channel, "error", err)
 		return item{}, false
 	}
-	return item{&protocol.Publication{Offset: offset, Data: data}, e.At}, true
+	it = item{pub: &protocol.Publication{Offset: offset, Data: data}, at: e.At}
+	if e.Type == event.UserNotice {
+		it.shows = e.Ref
+	}
+	return it, true
 }
 
 // Purged tells that the oldest messages of a chat have been removed from the database.

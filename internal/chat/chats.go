@@ -73,7 +73,7 @@ type viewTx interface {
 	// MemberOf returns an active member's place and the chat.
 	MemberOf(ctx context.Context, user, chat int64) (Member, Chat, error)
 	// ActiveOf returns the chats of the user's list, the latest active first.
-	ActiveOf(ctx context.Context, user int64, limit int) ([]int64, error)
+	ActiveOf(ctx context.Context, user int64, limit int) ([]Place, error)
 }
 
 // Chats returns a page of the user's chats. The error is a [*FieldError] for a filter or
@@ -158,11 +158,27 @@ func (s *Service) Membership(ctx context.Context, user, chat int64) (m Member, c
 // ActiveChats returns the chats of the user's list, the latest active first, at most
 // limit.
 func (s *Service) ActiveChats(ctx context.Context, user int64, limit int) (chats []int64, err error) {
+	places, err := s.Places(ctx, user, limit)
+	for _, p := range places {
+		chats = append(chats, p.Chat)
+	}
+	return chats, err
+}
+
+// Place is a chat that somebody is in.
+type Place struct {
+	Chat int64
+	// Members is how many there are.
+	Members int
+}
+
+// Places is ActiveChats with the sizes of the chats.
+func (s *Service) Places(ctx context.Context, user int64, limit int) (places []Place, err error) {
 	err = s.store.View(ctx, func(tx Tx) error {
-		chats, err = tx.ActiveOf(ctx, user, limit)
+		places, err = tx.ActiveOf(ctx, user, limit)
 		return err
 	})
-	return chats, err
+	return places, err
 }
 
 // Permissions are what a member may do in a chat (chat-api.md §C.7).

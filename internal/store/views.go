@@ -185,18 +185,18 @@ func (tx chatTx) MemberOf(ctx context.Context, user, id int64) (m chat.Member, c
 	return m, c, cf.finish()
 }
 
-const activeOf = `SELECT c.id FROM members AS i JOIN chats AS c ON c.id = i.chat_id
+const activeOf = `SELECT c.id, c.member_count FROM members AS i JOIN chats AS c ON c.id = i.chat_id
 	WHERE i.user_id = $1 AND i.state = 'active' AND NOT i.hidden AND c.state = 'active'
 	ORDER BY c.last_activity_at DESC, c.id DESC LIMIT $2`
 
 // ActiveOf implements chat's lists.
-func (tx chatTx) ActiveOf(ctx context.Context, user int64, limit int) (found []int64, err error) {
+func (tx chatTx) ActiveOf(ctx context.Context, user int64, limit int) (found []chat.Place, err error) {
 	err = tx.query(ctx, activeOf, args(user, limit), func(r row) error {
-		var id int64
-		if err := r.Scan(&id); err != nil {
+		var p chat.Place
+		if err := r.Scan(&p.Chat, &p.Members); err != nil {
 			return fmt.Errorf("scan chat: %w", err)
 		}
-		found = append(found, id)
+		found = append(found, p)
 		return nil
 	})
 	return found, err
