@@ -52,7 +52,13 @@ func (c *Channels) revoke(ctx context.Context, node *realtime.Node, e *event.Eve
 	case event.RoomDeleted:
 		id, _ := event.StreamOf(e.Stream)
 		c.memberships.forget(id) // subscribers are told of the end before theirs; see announce
-		c.revoked.note(userIDs(node.Users(chatName(id)))...)
+		members := userIDs(node.Users(chatName(id)))
+		c.revoked.note(members...)
+		for _, user := range members {
+			if err := c.unwatch(ctx, node, user); err != nil {
+				return err
+			}
+		}
 	case event.RoomMemberLeft:
 		var p chat.MemberPayload
 		if err := json.Unmarshal(e.Payload, &p); err != nil {
