@@ -46,6 +46,8 @@ type cli struct {
 	APIKey      apiKeyCmd      `cmd:"" name:"api-key" help:"Print the key of the server API, for your backend."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Succeed if the server is ready for clients."`
 	Bench       bench.Command  `cmd:"" help:"Measure this server, or any that speaks the protocol."`
+	BenchFill   benchFillCmd   `cmd:"" hidden:""`
+	BenchSends  benchSendsCmd  `cmd:"" hidden:""`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 

@@ -48,6 +48,8 @@ type client struct {
 
 	ready   func(*client)
 	stamped func(n, at int64) // a publication came
+	// find finds the stamp of a publication; nil is nextStamp.
+	find    func(line []byte) (n, at int64, ok bool)
 	replied func(line []byte) // a reply came after ready; nil ignores it
 
 	upgraded bool
@@ -145,6 +147,9 @@ func (cl *client) units(b []byte) {
 			cl.c.write(pongFrame)
 		case bytes.HasPrefix(line, []byte(`{"push":`)):
 			n, at, _, ok := nextStamp(line)
+			if cl.find != nil {
+				n, at, ok = cl.find(line)
+			}
 			if ok {
 				cl.stamped(n, at)
 			} else if bytes.Contains(line, []byte(`"unsubscribe":`)) || bytes.Contains(line, []byte(`"disconnect":`)) {

@@ -13,7 +13,8 @@ import (
 // Command is `kuranty bench`, for a parser of struct tags (kong): each field is a
 // command with its flags and Run(context.Context). The executable it is part of
 // must run it as `bench …`, and a server as `serve --config FILE --data-dir DIR
-// --http_server.port 0 --log.format json`, because measures start both as children.
+// --http_server.port 0 --log.format json`, because measures start both as children. Chat
+// also needs it to fill databases and to send without a server: see chatchild.go.
 type Command struct {
 	All     All     `cmd:"" help:"Measure everything and compare with the bars."`
 	Floor   Floor   `cmd:"" help:"What no server can beat here: raw writes, an empty HTTP handler."`
@@ -23,6 +24,7 @@ type Command struct {
 	Connect Connect `cmd:"" help:"CPU of a connection with a token and one subscription."`
 	Storm   Storm   `cmd:"" help:"Clients return all together and recover: CPU per client."`
 	Idle    Idle    `cmd:"" help:"Memory and CPU of connections that do nothing."`
+	Chat    Chat    `cmd:"" help:"The chat backend: durable sends, their latency, and reading of a million messages."`
 
 	FloorServer floorServer `cmd:"" hidden:""`
 	FloorWorker floorWorker `cmd:"" hidden:""`
@@ -117,6 +119,19 @@ func (st *Storm) Run(ctx context.Context) error { return st.report(ctx, st) }
 
 // Run measures and prints to the standard output.
 func (d *Idle) Run(ctx context.Context) error { return d.report(ctx, d) }
+
+// Run measures and prints to the standard output.
+func (c *Chat) Run(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	results, err := c.measure(ctx, os.Stderr)
+	if len(results) > 0 {
+		if werr := write(os.Stdout, c.Output, results); err == nil {
+			err = werr
+		}
+	}
+	return err
+}
 
 // floorServer and floorWorker are the child processes of floor.go.
 type floorServer struct{}

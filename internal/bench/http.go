@@ -96,7 +96,7 @@ var (
 	lastChunk   = []byte("\r\n0\r\n\r\n")
 )
 
-// parseResponse tells whether b is one whole response with status 200 and returns
+// parseResponse tells whether b is one whole response with status 200 or 201 and returns
 // its body; a chunked one comes with the sizes of its chunks still in it.
 func parseResponse(b []byte) (body []byte, whole bool, err error) {
 	end := bytes.Index(b, headEnd)
@@ -105,8 +105,8 @@ func parseResponse(b []byte) (body []byte, whole bool, err error) {
 	}
 	head, body := b[:end], b[end+len(headEnd):]
 	status, fields, _ := bytes.Cut(head, []byte("\r\n"))
-	if !bytes.HasPrefix(status, []byte("HTTP/1.1 200 ")) {
-		return nil, false, fmt.Errorf("the API answered %s", status)
+	if !bytes.HasPrefix(status, []byte("HTTP/1.1 200 ")) && !bytes.HasPrefix(status, []byte("HTTP/1.1 201 ")) {
+		return nil, false, fmt.Errorf("the API answered %s: %.200s", status, body)
 	}
 	for line := range bytes.SplitSeq(fields, []byte("\r\n")) {
 		if len(line) >= len(lengthName) && bytes.EqualFold(line[:len(lengthName)], lengthName) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"net/netip"
+	"os/exec"
 	"time"
 )
 
@@ -38,3 +39,4 @@ func residentBytes(int) (int64, error)      { return 0, ErrUnsupported }
 func listenerPID(netip.AddrPort) int        { return 0 }
 func raiseFileLimit(int) error              { return ErrUnsupported }
 func serveFloor(io.Reader, io.Writer) error { return ErrUnsupported }
+func asServer(*exec.Cmd, string) error      { return ErrUnsupported }

@@ -28,9 +28,10 @@ type Result struct {
 	RatioMax float64 `json:"ratio_max,omitempty"`
 
 	// Bar is the largest value, or with a floor the largest ratio, that is good
-	// enough; zero where none is set for this shape.
-	Bar float64 `json:"bar,omitempty"`
-	Met *bool   `json:"met,omitempty"` // nil without a bar
+	// enough, with AtLeast the smallest; zero where none is set for this shape.
+	Bar     float64 `json:"bar,omitempty"`
+	AtLeast bool    `json:"at_least,omitempty"`
+	Met     *bool   `json:"met,omitempty"` // nil without a bar
 
 	Notes []string `json:"notes,omitempty"` // what else was seen, for people
 }
@@ -54,6 +55,20 @@ func newResult(measure, unit string, rounds, floors []float64, bar float64, note
 	}
 	if bar > 0 {
 		met := judged <= bar
+		r.Met = &met
+	}
+	return r
+}
+
+// atLeast makes r's bar a lower one: of what is the better the more there is of it.
+func (r Result) atLeast() Result {
+	r.AtLeast = true
+	if r.Met != nil {
+		judged := r.Value
+		if len(r.Floors) > 0 {
+			judged = r.Ratio
+		}
+		met := judged >= r.Bar
 		r.Met = &met
 	}
 	return r
@@ -100,7 +115,11 @@ func (r *Result) columns() []string {
 		if len(r.Floors) > 0 {
 			unit = "× floor"
 		}
-		bar = fmt.Sprintf("≤ %g %s", r.Bar, unit)
+		sign := "≤"
+		if r.AtLeast {
+			sign = "≥"
+		}
+		bar = fmt.Sprintf("%s %g %s", sign, r.Bar, unit)
 	}
 	if r.Met != nil {
 		verdict = map[bool]string{true: "met", false: "not met"}[*r.Met]

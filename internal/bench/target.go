@@ -83,17 +83,8 @@ func (s *server) at(hostport string) error {
 	return nil
 }
 
-// spawn starts `serve` of this executable in a temporary directory and waits for
-// its line that says "ready" and gives its address.
-func (s *server) spawn(ctx context.Context, t *Target) (err error) {
-	if s.dir, err = os.MkdirTemp("", "kuranty-bench-"); err != nil {
-		return fmt.Errorf("make a directory for the server: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
+// spawn starts a server with the namespaces that measures need.
+func (s *server) spawn(ctx context.Context, t *Target) error {
 	s.key, s.secret = rand.Text(), rand.Text()
 	namespace := func(name string, more map[string]any) map[string]any {
 		ns := map[string]any{"name": name, "allow_subscribe_for_client": true, "allow_publish_for_client": true}
@@ -102,7 +93,7 @@ func (s *server) spawn(ctx context.Context, t *Target) (err error) {
 		}
 		return ns
 	}
-	config, err := json.Marshal(map[string]any{
+	return s.start(ctx, "", map[string]any{
 		"client":   map[string]any{"token": map[string]any{"hmac_secret_key": s.secret}},
 		"http_api": map[string]any{"key": s.key},
 		"channel": map[string]any{"namespaces": []any{
@@ -110,14 +101,28 @@ func (s *server) spawn(ctx context.Context, t *Target) (err error) {
 			namespace(t.HistoryNamespace, map[string]any{"history_size": 100, "history_ttl": "300s", "force_recovery": true}),
 		}},
 	})
+}
+
+// start starts `serve` of this executable with a configuration and waits for its line
+// that says "ready" and gives its address. Its data is in the folder data or, if that is
+// empty, in a temporary one.
+func (s *server) start(ctx context.Context, data string, config map[string]any) (err error) {
+	if s.dir, err = os.MkdirTemp("", "kuranty-bench-"); err != nil {
+		return fmt.Errorf("make a directory for the server: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if data == "" {
+		data = filepath.Join(s.dir, "data")
+	}
+	file, err := writeConfig(s.dir, config)
 	if err != nil {
-		return fmt.Errorf("write the server's configuration: %w", err)
+		return err
 	}
-	file := filepath.Join(s.dir, "config.json")
-	if err := os.WriteFile(file, config, 0o600); err != nil {
-		return fmt.Errorf("write the server's configuration: %w", err)
-	}
-	s.process, err = startChild("serve", "--config", file, "--data-dir", filepath.Join(s.dir, "data"), "--http_server.port", "0", "--log.format", "json")
+	s.process, err = startChild("serve", "--config", file, "--data-dir", data, "--http_server.port", "0", "--log.format", "json")
 	if err != nil {
 		return err
 	}
@@ -130,6 +135,19 @@ func (s *server) spawn(ctx context.Context, t *Target) (err error) {
 		return fmt.Errorf("wait for the server to be ready: %w", err)
 	}
 	return s.at(at)
+}
+
+// writeConfig writes a configuration to a file in dir.
+func writeConfig(dir string, config map[string]any) (file string, err error) {
+	b, err := json.Marshal(config)
+	if err != nil {
+		return "", fmt.Errorf("write the server's configuration: %w", err)
+	}
+	file = filepath.Join(dir, "config.json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		return "", fmt.Errorf("write the server's configuration: %w", err)
+	}
+	return file, nil
 }
 
 // readyAddress returns the address in the line a server prints when it is ready.

@@ -8,6 +8,7 @@ var (
 	descCommits      = desc("database_commits_total", "Transactions they were stored in.")
 	descCommitTime   = desc("database_commit_seconds_total", "Time that commits took, syncing included.")
 	descStatements   = desc("database_statements_total", "Statements run by write transactions.")
+	descQueries      = desc("database_queries_total", "Statements run only to read.")
 	descWritesBusy   = desc("database_refused_total", "Writes answered with a retryable error.")
 	descSinkPosition = desc("log_position", "Position up to which a sink has announced the event log.", "sink")
 	descSinkBehind   = desc("log_behind", "Events that a sink has not announced yet.", "sink")
@@ -20,7 +21,7 @@ var (
 
 // backendDescriptions are the figures of what stands on the database.
 var backendDescriptions = []*prometheus.Desc{
-	descDatabaseUp, descWrites, descCommits, descCommitTime, descStatements, descWritesBusy,
+	descDatabaseUp, descWrites, descCommits, descCommitTime, descStatements, descQueries, descWritesBusy,
 	descSinkPosition, descSinkBehind, descSinkLag, descSinkDone, descSinkRefused, descSinkFailures, descMembersKept,
 }
 
@@ -42,6 +43,7 @@ func (b *backend) collect(out chan<- prometheus.Metric) {
 	counter(descCommits, float64(s.Groups))
 	counter(descCommitTime, s.CommitTime.Seconds())
 	counter(descStatements, float64(s.Statements))
+	counter(descQueries, float64(s.Queries))
 	counter(descWritesBusy, float64(s.Refused))
 	for _, k := range b.log.Stats() {
 		gauge(descSinkPosition, float64(k.Position), k.Sink)

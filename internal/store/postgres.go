@@ -98,7 +98,9 @@ func (s *Store) checkPostgres(ctx context.Context) error {
 func (s *Store) viewPostgres(ctx context.Context, f func(*Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
 	defer cancel()
-	err := classify(f(&Tx{store: s, dialect: Postgres, q: plainQuerier{bounded{s.pool, ctx}}}))
+	tx := &Tx{store: s, dialect: Postgres, q: plainQuerier{bounded{s.pool, ctx}}}
+	err := classify(f(tx))
+	s.count.queries.Add(uint64(tx.statements))
 	s.setUnready(unavailability(err))
 	return err
 }

@@ -89,8 +89,8 @@ type Store struct {
 }
 
 type counters struct {
-	writes, groups, refused, statements atomic.Uint64
-	commitNanos                         atomic.Int64
+	writes, groups, refused, statements, queries atomic.Uint64
+	commitNanos                                  atomic.Int64
 }
 
 // Stats are counters since start, for metrics.
@@ -100,6 +100,8 @@ type Stats struct {
 	Writes, Groups, Refused uint64
 	// Statements are those that write transactions ran, those around them apart.
 	Statements uint64
+	// Queries are those that were run only to read.
+	Queries uint64
 	// CommitTime is how long all commits took together.
 	CommitTime time.Duration
 }
@@ -195,7 +197,7 @@ func (s *Store) Ready() error {
 func (s *Store) Stats() Stats {
 	return Stats{
 		Writes: s.count.writes.Load(), Groups: s.count.groups.Load(), Refused: s.count.refused.Load(),
-		Statements: s.count.statements.Load(),
+		Statements: s.count.statements.Load(), Queries: s.count.queries.Load(),
 		CommitTime: time.Duration(s.count.commitNanos.Load()),
 	}
 }
@@ -221,7 +223,10 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 	if s.o.Driver == Postgres {
 		return s.viewPostgres(ctx, f)
 	}
-	return f(&Tx{store: s, dialect: s.o.Driver, q: poolQuerier{s.pool, &s.readers}})
+	tx := &Tx{store: s, dialect: s.o.Driver, q: poolQuerier{s.pool, &s.readers}}
+	err := f(tx)
+	s.count.queries.Add(uint64(tx.statements))
+	return err
 }
 
 // breakDown notes that the database is broken.

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/kuranty/kuranty/internal/server"
+)
+
+// What `kuranty bench chat` needs of the program beside a server: it runs these hidden
+// commands as its children, because a load generator knows no package of ours.
+
+// benchFillCmd fills a database and prints what is in it.
+type benchFillCmd struct {
+	Messages int `default:"1000000" help:"Messages of the largest group."`
+}
+
+func (c benchFillCmd) Run(ctx context.Context, g *globals) error {
+	settings, err := g.settings()
+	if err != nil {
+		return err
+	}
+	m, err := server.FillMeasured(ctx, settings, c.Messages)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(g.stdout).Encode(m)
+}
+
+// benchSendsCmd sends without a server: for each line of the standard input, an order,
+// it prints how long that took.
+type benchSendsCmd struct {
+	Script string `help:"Print the pgbench script of sending this text instead."`
+}
+
+type sendsOrder struct {
+	Sends int    `json:"sends"`
+	Text  string `json:"text"`
+}
+
+type sendsDone struct {
+	Wall time.Duration `json:"wall_ns"`
+}
+
+func (c benchSendsCmd) Run(ctx context.Context, g *globals) (err error) {
+	settings, err := g.settings()
+	if err != nil {
+		return err
+	}
+	s, err := server.OpenSenders(ctx, settings)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if c.Script != "" {
+		_, err := fmt.Fprint(g.stdout, s.Script(c.Script))
+		return err
+	}
+	out := json.NewEncoder(g.stdout)
+	if err := out.Encode(sendsDone{}); err != nil { // ready
+		return err
+	}
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		var order sendsOrder
+		if err := json.Unmarshal(in.Bytes(), &order); err != nil {
+			return fmt.Errorf("read order: %w", err)
+		}
+		took, err := s.Send(ctx, order.Sends, order.Text)
+		if err != nil {
+			return err
+		}
+		if err := out.Encode(sendsDone{took}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
