@@ -1,0 +1,105 @@
+package store_test
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/kuranty/kuranty/internal/chat"
+	"github.com/kuranty/kuranty/internal/pgtest"
+	"github.com/kuranty/kuranty/internal/store"
+)
+
+// A database that may lose what it acknowledged is refused, by the name of the setting,
+// unless the operator wants it so.
+func TestR02_UnsafeDatabasesAreRefused(t *testing.T) {
+	refused := func(t *testing.T, dsn, setting string) {
+		t.Helper()
+		o := store.Options{Driver: store.Postgres, DSN: dsn}
+		s, err := store.Open(t.Context(), o)
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), setting) || !strings.Contains(err.Error(), "storage.unsafe_durability") {
+			t.Errorf("with %s it opens with: %v", setting, err)
+		}
+		o.UnsafeDurability = true
+		open(t, o)
+	}
+	t.Run("synchronous_commit", func(t *testing.T) {
+		for _, value := range []string{"off", "local"} {
+			refused(t, pgtest.Start(t)+"&synchronous_commit="+value, "synchronous_commit="+value)
+		}
+	})
+	t.Run("fsync", func(t *testing.T) {
+		server := pgtest.New(t)
+		conn, err := pgx.Connect(t.Context(), server.DSN())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = conn.Exec(t.Context(), `ALTER SYSTEM SET fsync = off`)
+		if err := errors.Join(err, conn.Close(t.Context()), server.Restart(false)); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, server.Database(t), "fsync=off")
+	})
+	t.Run("sqlite", func(t *testing.T) {
+		s := open(t, store.Options{Path: filepath.Join(t.TempDir(), "kuranty.db")})
+		var mode string
+		var synchronous int
+		s.MustQueryWriter(t, `PRAGMA journal_mode`, &mode)
+		s.MustQueryWriter(t, `PRAGMA synchronous`, &synchronous)
+		if mode != "wal" || synchronous != 2 { // 2 is FULL
+			t.Errorf("the writer has journal mode %s and synchronous %d", mode, synchronous)
+		}
+	})
+}
+
+// While there is no room writes are answered with a retryable error and what is stored is
+// read as before; when there is room again they go on.
+func TestR27_DiskFull(t *testing.T) {
+	c := openChats(t, store.SQLite, chat.Options{})
+	p := c.people(2)
+	g := c.group(p...)
+	var pages int64
+	c.store.MustQueryWriter(t, `PRAGMA page_count`, &pages)
+	c.store.MustExec(t, `PRAGMA max_page_count = 1`) // SQLite makes that what there is
+	text := strings.Repeat("много слов ", 300)
+	stored := int64(0)
+	var err error
+	for range 1000 {
+		if _, _, err = c.Send(t.Context(), p[0], g, chat.Sending{Text: text}); err != nil {
+			break
+		}
+		stored++
+	}
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("after %d messages in %d pages: %v, want %v", stored, pages, err, store.ErrUnavailable)
+	}
+	if c.store.Err() != nil || c.store.Ready() == nil {
+		t.Errorf("with a full disk the store is broken: %v, ready: %v", c.store.Err(), c.store.Ready())
+	}
+	late := chat.Sending{Text: text, ClientID: "late"}
+	if _, _, err := c.Send(t.Context(), p[0], g, late); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("send with a full disk: %v", err)
+	}
+	if _, err := c.Messages(t.Context(), p[1], g, newest); err != nil {
+		t.Errorf("read with a full disk: %v", err)
+	}
+	c.store.MustExec(t, `PRAGMA max_page_count = 1073741823`)
+	m, replayed, err := c.Send(t.Context(), p[0], g, late)
+	if err != nil || replayed || m.Seq != stored+1 {
+		t.Errorf("send with room again = number %d, replayed %v, %v; want %d", m.Seq, replayed, err, stored+1)
+	}
+	if err := c.store.Ready(); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	var verdict string
+	c.store.MustQuery(t, `PRAGMA integrity_check`, nil, &verdict)
+	if verdict != "ok" {
+		t.Errorf("integrity check: %s", verdict)
+	}
+}
