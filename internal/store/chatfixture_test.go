@@ -35,15 +35,23 @@ func onChats(t *testing.T, o chat.Options, f func(t *testing.T, c *chats)) {
 
 func openChats(t testing.TB, driver string, o chat.Options) *chats {
 	t.Helper()
-	c := &chats{t: t, clock: &clock{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}, live: new(live)}
-	so := store.Options{Driver: driver, Clock: c.clock.Now}
+	so := store.Options{Driver: driver}
 	if driver == store.Postgres {
 		so.DSN = pgtest.Start(t)
-		c.dsn = so.DSN
 	} else {
 		so.Path = filepath.Join(t.TempDir(), "kuranty.db")
-		c.path = so.Path
 	}
+	return openChatsOn(t, so, o)
+}
+
+// openChatsOn is openChats on a database that the test chose.
+func openChatsOn(t testing.TB, so store.Options, o chat.Options) *chats {
+	t.Helper()
+	c := &chats{
+		t: t, clock: &clock{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}, live: new(live),
+		path: so.Path, dsn: so.DSN,
+	}
+	so.Clock = c.clock.Now
 	s, err := store.Open(t.Context(), so)
 	if err != nil {
 		t.Fatal(err)
