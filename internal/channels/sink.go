@@ -89,7 +89,7 @@ func (c *Channels) revoke(ctx context.Context, node *realtime.Node, e *event.Eve
 		return node.Disconnect(ctx, realtime.Target{User: decimal(user)}, protocol.ClosePermissionDenied, nil)
 	case event.TokenRevoked:
 		var p struct {
-			ID string `json:"id"`
+			ID string `json:"token_id"`
 		}
 		if err := json.Unmarshal(e.Payload, &p); err != nil {
 			return err
@@ -214,7 +214,7 @@ func subject(e *event.Event) int64 {
 func (c *Channels) endSessions(ctx context.Context, node *realtime.Node, e *event.Event) error {
 	var p struct {
 		User     int64    `json:"user_id"`
-		Sessions []string `json:"sessions"`
+		Sessions []string `json:"session_ids"`
 	}
 	if err := json.Unmarshal(e.Payload, &p); err != nil {
 		return err
