@@ -129,18 +129,18 @@ func (c *Channels) Subscribe(ctx context.Context, client realtime.Client, req *p
 	case unknown:
 		return realtime.Grant{}, protocol.ErrUnknownChannel
 	}
-	user := userID(client.User)
-	if user == 0 {
-		return realtime.Grant{}, protocol.ErrPermissionDenied
-	}
 	if req.Token != "" && !c.o.OwnToken(ctx, req.Token, client.User) {
 		return realtime.Grant{}, protocol.ErrPermissionDenied
 	}
-	return c.grant(ctx, user, req.Channel)
+	return c.grant(ctx, userID(client.User), req.Channel)
 }
 
-// grant is the permission of user to be subscribed to a channel of chat.
+// grant is the permission of user, who is nobody of ours if it is 0, to be subscribed to
+// a channel of chat.
 func (c *Channels) grant(ctx context.Context, user int64, channel string) (realtime.Grant, error) {
+	if user == 0 {
+		return realtime.Grant{}, protocol.ErrPermissionDenied
+	}
 	n := parse(channel)
 	o := c.options(n)
 	allowed := false

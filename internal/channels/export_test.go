@@ -32,3 +32,6 @@ func (c *Channels) Windows() int {
 
 // GiveUp forgets what is in memory of the past.
 func (c *Channels) GiveUp() { c.streams.giveUpAll() }
+
+// Refusal is what a client is told of an error of the chat service.
+func Refusal(err error) error { return refusal(err) }
