@@ -19,9 +19,9 @@ const after = "AFTER THE REMOVAL"
 
 // TestS16_RemovedMembersGetNothing removes members at random moments of connecting,
 // subscribing, recovering and reading history, on the node that announces first and on
-// another. What is stored after the removal is never seen.
+// another. What is stored after the removal is never seen (chat-api.md D-7).
 func TestS16_RemovedMembersGetNothing(t *testing.T) {
-	for driver, rounds := range map[string]int{store.SQLite: 200, store.Postgres: 100} {
+	for driver, rounds := range map[string]int{store.SQLite: 200, store.Postgres: 50} {
 		t.Run(driver, func(t *testing.T) {
 			db := newDatabase(t, driver)
 			nodes := []*stage{start(t, db, "one", nil)}
