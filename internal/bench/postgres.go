@@ -73,7 +73,7 @@ func (p *postgres) start(ctx context.Context, folder string) (err error) {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	data := filepath.Join(p.dir, "data")
-	initdb := exec.CommandContext(ctx, filepath.Join(p.bin, "initdb"), "--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C")
+	initdb := exec.CommandContext(ctx, filepath.Join(p.bin, "initdb"), "--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C") //nolint:gosec // a folder of PostgreSQL, found by us
 	if err := asServer(initdb, p.dir); err != nil {
 		return err
 	}

@@ -51,9 +51,9 @@ type PresenceOptions struct {
 type Presence struct {
 	o PresenceOptions
 
-	mu      sync.Mutex
-	people  map[int64]*presence
-	seen    map[int64]int64 // last-seen times to be stored
+	mu     sync.Mutex
+	people map[int64]*presence
+	seen   map[int64]int64 // last-seen times to be stored
 }
 
 // presence is one person's.

@@ -105,7 +105,7 @@ func (s *Store) lead(ctx context.Context, f func(context.Context) error) error {
 		case <-alive.C:
 			if err := s.stillMine(leading, conn); err != nil {
 				stop()
-				<-ended // its error is that it was stopped
+				_ = <-ended // its error is that it was stopped
 				return err
 			}
 		}
