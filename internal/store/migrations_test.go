@@ -1,0 +1,145 @@
+package store_test
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/kuranty/kuranty/internal/store"
+)
+
+// atSchema makes the database that a program whose newest migration was version has made,
+// and runs statements in it. It returns the newest version of today; a version of zero is
+// only asked for that.
+func atSchema(t *testing.T, o store.Options, version int64, statements ...string) (newest int64) {
+	t.Helper()
+	kind, driver, dsn, dialect := store.SQLite, "sqlite", "file:"+o.Path+"?_pragma=journal_mode(WAL)", goose.DialectSQLite3
+	if o.Driver == store.Postgres {
+		kind, driver, dsn, dialect = store.Postgres, "pgx", o.DSN, goose.DialectPostgres
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	p, err := goose.NewProvider(dialect, db, os.DirFS(filepath.Join("migrations", kind)), goose.WithTableName("schema_versions"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range p.ListSources() {
+		newest = max(newest, source.Version)
+	}
+	if version == 0 {
+		return newest
+	}
+	if _, err := p.UpTo(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range statements {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("version %d: %s: %v", version, statement, err)
+		}
+	}
+	return newest
+}
+
+// earlier are rows that a database of a version since some migration can have, and how
+// each is read in the newest.
+var earlier = []struct {
+	since             int64
+	insert, read, row string
+}{
+	{1, `INSERT INTO meta (key, value) VALUES ('epoch', 'abcd2345')`, `SELECT value FROM meta WHERE key = 'epoch'`, "abcd2345"},
+	{
+		1, `INSERT INTO events (id, pos, event_id, type, stream, stream_seq, ref, actor, payload, occurred_at)
+			VALUES (1, 1, 'evt_1', 'system.notice', 'system', 1, 7, '', '{"text":"Привет"}', 1000)`,
+		`SELECT event_id || type || stream || stream_seq || ref || payload || occurred_at FROM events WHERE pos = 1`,
+		`evt_1system.noticesystem17{"text":"Привет"}1000`,
+	},
+	{1, `INSERT INTO streams (name, seq) VALUES ('system', 1)`, `SELECT CAST(seq AS TEXT) FROM streams WHERE name = 'system'`, "1"},
+	{1, `INSERT INTO cursors (sink, pos, updated_at) VALUES ('hook', 1, 1000)`, `SELECT sink || pos FROM cursors`, "hook1"},
+	{
+		2, `INSERT INTO users (id, username, name, role, kind, state, privacy, search_name, created_at, updated_at)
+			VALUES (1, 'anna', 'Анна', 'admin', 'human', 'active', '{}', 'анна anna', 1000, 2000)`,
+		`SELECT username || name || role || created_at || updated_at || CASE WHEN legal_hold THEN 'held' ELSE 'free' END FROM users WHERE id = 1`, "annaАннаadmin10002000free",
+	},
+	{
+		2, `INSERT INTO account_tokens (hash, purpose, user_id, max_uses, created_at, expires_at) VALUES ('ff', 'reset', 1, 1, 1000, 2000)`,
+		`SELECT hash || purpose || user_id FROM account_tokens`, "ffreset1",
+	},
+	{
+		3, `INSERT INTO chats (id, kind, title, owner_id, last_seq, last_message_at, last_activity_at, member_count, created_by, created_at, updated_at)
+			VALUES (1, 'group', 'Дом', 1, 1, 1000, 1000, 1, 1, 1000, 1000)`,
+		`SELECT kind || title || owner_id || last_seq || member_count FROM chats WHERE id = 1`, "groupДом111",
+	},
+	{
+		3, `INSERT INTO members (chat_id, user_id, role, joined_at, read_seq) VALUES (1, 1, 'owner', 1000, 1)`,
+		`SELECT role || state || read_seq FROM members WHERE chat_id = 1 AND user_id = 1`, "owneractive1",
+	},
+	{
+		3, `INSERT INTO messages (id, chat_id, seq, sender_id, message_type, text, client_id, created_at, event_seq)
+			VALUES (1, 1, 1, 1, 'text', 'первое', 'c-1', 1000, 0)`,
+		`SELECT text || client_id || seq || version FROM messages WHERE id = 1`, "первоеc-111",
+	},
+	{
+		3, `INSERT INTO jobs (id, kind, user_id, state, due_at, created_at) VALUES ('job', 'export', 1, 'waiting', 1000, 1000)`,
+		`SELECT kind || state || holder || attempts FROM jobs WHERE id = 'job'`, "exportwaiting0",
+	},
+	{
+		4, `INSERT INTO files (id, owner_id, kind, name, mime, size, sha256, storage_key, created_at) VALUES ('f', 1, 'file', 'a.txt', 'text/plain', 5, '00', 'k', 1000)`,
+		`SELECT name || size || storage_key FROM files WHERE id = 'f'`, "a.txt5k",
+	},
+	{4, `INSERT INTO file_usage (owner_id, bytes) VALUES (1, 5)`, `SELECT CAST(bytes AS TEXT) FROM file_usage WHERE owner_id = 1`, "5"},
+}
+
+// A database of every earlier version is opened, has what it had, and is sound.
+func TestR39_EarlierSchemasAreBroughtUpToDate(t *testing.T) {
+	newest := atSchema(t, store.Options{Path: filepath.Join(t.TempDir(), "none.db")}, 0)
+	for version := int64(1); version < newest; version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			onBoth(t, func(t *testing.T, o store.Options) {
+				var statements []string
+				for _, e := range earlier {
+					if e.since <= version {
+						statements = append(statements, e.insert)
+					}
+				}
+				atSchema(t, o, version, statements...)
+				s := open(t, o)
+				if schema, err := s.Schema(t.Context()); err != nil || schema.Version != newest || schema.Newest != newest {
+					t.Errorf("the database is of schema %d, the program of %d (%v), want %d", schema.Version, schema.Newest, err, newest)
+				}
+				for _, e := range earlier {
+					if e.since > version {
+						continue
+					}
+					var row string
+					s.MustQuery(t, e.read, nil, &row)
+					if row != e.row {
+						t.Errorf("%s = %q, want %q", e.read, row, e.row)
+					}
+				}
+				if s.Epoch() != "abcd2345" {
+					t.Errorf("the epoch is %q", s.Epoch())
+				}
+				if got, err := s.Events(t.Context(), 0, 10); err != nil || len(got) != 1 || got[0].ID != "evt_1" {
+					t.Errorf("the log is %v, %v", got, err)
+				}
+				if _, err := s.Reindex(t.Context()); err != nil { // as the server does when it starts
+					t.Error(err)
+				}
+				if faults, err := s.Check(t.Context(), nil); err != nil || len(faults) > 0 {
+					t.Errorf("check: %q, %v", faults, err)
+				}
+			})
+		})
+	}
+}
