@@ -1,11 +1,19 @@
 package store_test
 
 import (
+	"bufio"
+	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -141,5 +149,73 @@ func TestR39_EarlierSchemasAreBroughtUpToDate(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// migrated is the environment of the child that [TestR39_AMigrationKilledIsCompleted]
+// kills: the file it opens.
+const migrated = "KURANTY_TEST_MIGRATED"
+
+// The test runs itself as a child, which migrates a file of the first version and is
+// killed while it does.
+func TestR39_AMigrationKilledIsCompleted(t *testing.T) {
+	if path := os.Getenv(migrated); path != "" {
+		fmt.Println("opening")
+		open(t, store.Options{Path: path})
+		select {} // until killed
+	}
+	first := filepath.Join(t.TempDir(), "first.db")
+	newest := atSchema(t, store.Options{Path: first}, 1, earlier[0].insert, earlier[1].insert, earlier[2].insert)
+	file, err := os.ReadFile(filepath.Clean(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]int{} // how often how much was left to do
+	for range 20 {
+		path := filepath.Join(t.TempDir(), "kuranty.db")
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		after := rand.N(20 * time.Millisecond)
+		killMigrating(t, path, after)
+
+		var log bytes.Buffer
+		s := open(t, store.Options{Path: path, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		_, migrations, _ := strings.Cut(log.String(), " migrations=")
+		migrations, _, _ = strings.Cut(migrations, " ")
+		left[migrations]++
+		if schema, err := s.Schema(t.Context()); err != nil || schema.Version != newest {
+			t.Errorf("killed after %v the schema is %d, %v; want %d", after, schema.Version, err, newest)
+		}
+		if faults, err := s.Check(t.Context(), nil); err != nil || len(faults) > 0 { // with PRAGMA integrity_check
+			t.Errorf("killed after %v: %q, %v", after, faults, err)
+		}
+		if got, err := s.Events(t.Context(), 0, 10); err != nil || len(got) != 1 || got[0].ID != "evt_1" || s.Epoch() != "abcd2345" {
+			t.Errorf("killed after %v the log is %v, %v, the epoch %s", after, got, err, s.Epoch())
+		}
+	}
+	t.Logf("migrations left by those killed, and how often: %v", left)
+}
+
+// killMigrating runs the child and kills it some time after it has begun to open the file.
+func killMigrating(t *testing.T, path string, after time.Duration) {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestR39_AMigrationKilledIsCompleted$")
+	child.Env = append(os.Environ(), migrated+"="+path)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err == nil {
+		<-time.After(after) // of the real clock: the child has no other
+	}
+	killed := child.Process.Kill()
+	var exit *exec.ExitError
+	if ended := child.Wait(); line != "opening\n" || killed != nil || !errors.As(ended, &exit) || exit.Exited() {
+		t.Fatalf("the child says %q, %v; killed: %v, it ended: %v", line, err, killed, ended)
 	}
 }
