@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	sqldriver "database/sql/driver"
+	"errors"
 	"fmt"
 	"time"
 
@@ -105,8 +106,7 @@ func (s *Store) lead(ctx context.Context, f func(context.Context) error) error {
 		case <-alive.C:
 			if err := s.stillMine(leading, conn); err != nil {
 				stop()
-				_ = <-ended // its error is that it was stopped
-				return err
+				return errors.Join(err, <-ended)
 			}
 		}
 	}
