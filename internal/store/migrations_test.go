@@ -219,3 +219,39 @@ func killMigrating(t *testing.T, path string, after time.Duration) {
 		t.Fatalf("the child says %q, %v; killed: %v, it ended: %v", line, err, killed, ended)
 	}
 }
+
+// A program opens a database that a later one has migrated, works in it and takes nothing
+// of it back.
+func TestR39_ALaterSchemaIsLeftAlone(t *testing.T) {
+	onBoth(t, func(t *testing.T, o store.Options) {
+		newest := atSchema(t, o, 0)
+		later := newest + 1
+		atSchema(t, o, newest,
+			`ALTER TABLE meta ADD COLUMN note TEXT NOT NULL DEFAULT ''`,
+			`INSERT INTO meta (key, value, note) VALUES ('epoch', 'abcd2345', 'later')`,
+			fmt.Sprintf(`INSERT INTO schema_versions (version_id, is_applied) VALUES (%d, TRUE)`, later))
+		for range 2 {
+			s, err := store.Open(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Update(t.Context(), func(tx *store.Tx) error { return appendEvent(t.Context(), tx, "kept") }); err != nil {
+				t.Error(err)
+			}
+			var note string
+			s.MustQuery(t, `SELECT value || note FROM meta WHERE key = 'epoch'`, nil, &note)
+			if note != "abcd2345later" || s.Epoch() != "abcd2345" {
+				t.Errorf("the row of the later program is %q, the epoch %q", note, s.Epoch())
+			}
+			if schema, err := s.Schema(t.Context()); err != nil || schema.Version != later || schema.Newest != newest {
+				t.Errorf("the schema is %+v, %v; want %d and %d", schema, err, later, newest)
+			}
+			if faults, err := s.Check(t.Context(), nil); err != nil || len(faults) > 0 {
+				t.Errorf("check: %q, %v", faults, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
