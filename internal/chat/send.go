@@ -50,7 +50,8 @@ type postTx interface {
 	// member (else [ErrNotFound]), and moves the member's watermarks to it. LastSentAt
 	// of the member returned is the time before.
 	Post(ctx context.Context, chat, user, now int64) (Posted, error)
-	// PostSystem takes the next numbers for a system message.
+	// PostSystem takes the next numbers for a system message. Of the chat it returns what
+	// [Posted] has.
 	PostSystem(ctx context.Context, chat, now int64) (Chat, error)
 	// AddMessage stores m and returns its id. stored is false, and nothing was stored, if
 	// its client id was used before.
@@ -74,7 +75,8 @@ type postTx interface {
 	AddMentions(ctx context.Context, m *Message, users []int64) error
 }
 
-// Posted is a chat and its member after [postTx.Post].
+// Posted is a chat and its member after [postTx.Post]. Of the chat it has what sending
+// needs: kind and pair, numbers, time, settings and the number of members.
 type Posted struct {
 	Chat   Chat
 	Member Member

@@ -37,16 +37,10 @@ func (tx chatTx) NextUserSeq(ctx context.Context, user int64) (seq int64, err er
 	return seq, nil
 }
 
-// chatColumns are those of a chat, of a table called c; chatReturning are the same for
-// RETURNING, where SQLite takes no name before them.
-const (
-	chatColumns = `c.id, c.kind, coalesce(c.direct_key, ''), c.title, c.about, c.avatar_file_id, c.owner_id, c.last_seq, c.last_event_seq,
+// chatColumns are those of a chat, of a table called c.
+const chatColumns = `c.id, c.kind, coalesce(c.direct_key, ''), c.title, c.about, c.avatar_file_id, c.owner_id, c.last_seq, c.last_event_seq,
 	c.last_message_at, c.last_activity_at, c.member_count, c.settings, c.retention_days, c.purged_below_seq, c.legal_hold,
 	c.created_by, c.created_at, c.updated_at`
-	chatReturning = `id, kind, coalesce(direct_key, ''), title, about, avatar_file_id, owner_id, last_seq, last_event_seq,
-	last_message_at, last_activity_at, member_count, settings, retention_days, purged_below_seq, legal_hold,
-	created_by, created_at, updated_at`
-)
 
 // chatFields are where chatColumns are scanned to; finish then fills in the rest.
 type chatFields struct {

@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	indexSQLite   = `INSERT OR REPLACE INTO message_index (rowid, tokens, facts) VALUES ($1, $2, $3)`
-	indexPostgres = `INSERT INTO message_index (rowid, tsv) VALUES ($1, ($2::text || $3::text)::tsvector)
+	// A new message is in nobody's place, and is not looked for.
+	indexNewSQLite = `INSERT INTO message_index (rowid, tokens, facts) VALUES ($1, $2, $3)`
+	indexSQLite    = `INSERT OR REPLACE INTO message_index (rowid, tokens, facts) VALUES ($1, $2, $3)`
+	indexPostgres  = `INSERT INTO message_index (rowid, tsv) VALUES ($1, ($2::text || $3::text)::tsvector)
 		ON CONFLICT (rowid) DO UPDATE SET tsv = excluded.tsv`
 	unindexSQLite   = `DELETE FROM message_index WHERE rowid IN (SELECT value FROM json_each($1))`
 	unindexPostgres = `DELETE FROM message_index WHERE rowid IN (SELECT value::bigint FROM jsonb_array_elements_text($1::jsonb))`
@@ -19,6 +21,9 @@ const (
 
 // Index implements chat's search.
 func (tx chatTx) Index(ctx context.Context, m *chat.Message) error {
+	if tx.dialect == SQLite {
+		return tx.changeIndex(ctx, indexNewSQLite, m.ID, search.IndexText(m.Text), facts(m.Chat, m.Text))
+	}
 	return tx.index(ctx, m.ID, m.Chat, m.Text)
 }
 

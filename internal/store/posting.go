@@ -12,10 +12,12 @@ import (
 
 const (
 	// The time of a message is never before that of the one before it (chat-api.md §0.3, I2).
+	// What is returned is what sending needs: each column costs, for every message.
 	takeNumbers = `UPDATE chats SET last_seq = last_seq + 1, last_event_seq = last_event_seq + 1,
 		last_message_at = CASE WHEN last_message_at > $1 THEN last_message_at ELSE $1 END,
 		last_activity_at = CASE WHEN last_message_at > $1 THEN last_message_at ELSE $1 END
-		WHERE id = $2 AND state = 'active' RETURNING ` + chatReturning
+		WHERE id = $2 AND state = 'active'
+		RETURNING kind, coalesce(direct_key, ''), last_seq, last_event_seq, last_message_at, member_count, settings`
 
 	moveSender = `UPDATE members SET read_seq = $1, delivered_seq = $1, read_at = $2, manual_unread_seq = 0, last_sent_at = $2, hidden = FALSE
 		WHERE chat_id = $3 AND user_id = $4 AND state = 'active'
@@ -48,8 +50,11 @@ func (tx chatTx) Post(ctx context.Context, id, user, now int64) (p chat.Posted, 
 
 // PostSystem implements chat's sending.
 func (tx chatTx) PostSystem(ctx context.Context, id, now int64) (c chat.Chat, err error) {
+	c.ID = id
 	f := chatFields{c: &c}
-	if err := tx.queryRow(ctx, takeNumbers, args(now, id), f.dest()...); err != nil {
+	err = tx.queryRow(ctx, takeNumbers, args(now, id),
+		&c.Kind, &f.directKey, &c.LastSeq, &c.LastEventSeq, &c.LastMessageAt, &c.MemberCount, &f.settings)
+	if err != nil {
 		return c, noRow(err, chat.ErrNotFound)
 	}
 	return c, f.finish()
