@@ -1,7 +1,10 @@
 package store_test
 
 import (
+	"bytes"
+	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -101,5 +104,51 @@ func TestR27_DiskFull(t *testing.T) {
 	c.store.MustQuery(t, `PRAGMA integrity_check`, nil, &verdict)
 	if verdict != "ok" {
 		t.Errorf("integrity check: %s", verdict)
+	}
+}
+
+// A file that turns out to be damaged, before any commit, ends all writing: it does not
+// pass, as a full disk does.
+func TestR06_ADamagedFileEndsWriting(t *testing.T) {
+	o := store.Options{Path: filepath.Join(t.TempDir(), "kuranty.db")}
+	s, err := store.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root, size int64
+	s.MustQuery(t, `SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = 'audit_log'`, nil, &root, &size)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := sql.Open("sqlite", o.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = raw.ExecContext(t.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`) // what is in the log hides what is in the file
+	if err := errors.Join(err, raw.Close()); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(filepath.Clean(o.Path), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.WriteAt(bytes.Repeat([]byte{0xff}, int(size)), (root-1)*size)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	s = open(t, o)
+	const insert = `INSERT INTO audit_log (actor, action, target, at) VALUES ('a', 'b', 'c', 1)`
+	if err := s.ExecThen(t.Context(), func() {}, insert); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("a write into a damaged table: %v, want %v", err, store.ErrBroken)
+	}
+	select {
+	case <-s.Broken():
+	default:
+		t.Error("the store is not broken")
+	}
+	err = s.Update(t.Context(), func(tx *store.Tx) error { return appendEvent(t.Context(), tx, "kept") })
+	if !errors.Is(err, store.ErrBroken) || !errors.Is(s.Ready(), store.ErrBroken) {
+		t.Errorf("a write after that: %v; ready: %v", err, s.Ready())
 	}
 }

@@ -38,6 +38,23 @@ func fatal(err error) bool {
 	return false
 }
 
+// damaged tells whether err means that the file is not what was written to it, or that a
+// sync failed: neither passes, and what a later sync says is worth nothing. A damaged
+// full-text index is neither: it is built anew from the messages.
+func damaged(err error) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code() {
+	case sqlitecode.SQLITE_CORRUPT_VTAB:
+		return false
+	case sqlitecode.SQLITE_IOERR_FSYNC, sqlitecode.SQLITE_IOERR_DIR_FSYNC:
+		return true
+	}
+	return e.Code()&0xff == sqlitecode.SQLITE_CORRUPT || e.Code()&0xff == sqlitecode.SQLITE_NOTADB
+}
+
 // classify makes errors of a database that is away, full or busy [ErrUnavailable].
 func classify(err error) error {
 	if err == nil || errors.Is(err, sql.ErrNoRows) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBroken) {

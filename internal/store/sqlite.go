@@ -222,6 +222,10 @@ func (w *writer) commit(group []*operation) {
 			}
 			w.store.count.commitNanos.Add(int64(time.Since(start)))
 		}
+		if damaged(err) {
+			w.store.breakDown(err)
+			err = w.store.Err()
+		}
 		if err != nil {
 			_, rollback := w.exec(ctx, `ROLLBACK`)
 			_ = rollback // SQLite has rolled back already after the errors that matter
