@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"bytes"
-	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
@@ -120,14 +119,6 @@ func TestR06_ADamagedFileEndsWriting(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := sql.Open("sqlite", o.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = raw.ExecContext(t.Context(), `PRAGMA wal_checkpoint(TRUNCATE)`) // what is in the log hides what is in the file
-	if err := errors.Join(err, raw.Close()); err != nil {
-		t.Fatal(err)
-	}
 	file, err := os.OpenFile(filepath.Clean(o.Path), os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -150,5 +141,23 @@ func TestR06_ADamagedFileEndsWriting(t *testing.T) {
 	err = s.Update(t.Context(), func(tx *store.Tx) error { return appendEvent(t.Context(), tx, "kept") })
 	if !errors.Is(err, store.ErrBroken) || !errors.Is(s.Ready(), store.ErrBroken) {
 		t.Errorf("a write after that: %v; ready: %v", err, s.Ready())
+	}
+}
+
+// After a clean end the one file is the whole database.
+func TestCloseLeavesOneFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kuranty.db")
+	s, err := store.Open(t.Context(), store.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(t.Context(), func(tx *store.Tx) error { return appendEvent(t.Context(), tx, "kept") })
+	var n int64
+	s.MustQuery(t, `SELECT count(*) FROM events`, nil, &n)
+	if err := errors.Join(err, s.Close()); err != nil || n != 1 {
+		t.Fatalf("%d events, %v", n, err)
+	}
+	if left, err := filepath.Glob(path + "*"); err != nil || len(left) != 1 {
+		t.Errorf("after closing there are %q, %v", left, err)
 	}
 }

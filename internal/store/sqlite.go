@@ -182,9 +182,11 @@ func (w *writer) run() {
 	}
 }
 
-// close closes the connection, after the writer has ended.
+// close closes the connection, after the writer has ended. Its statements are closed
+// before: the sql package does not for a single connection, and SQLite keeps one open that
+// has some.
 func (w *writer) close() error {
-	return errors.Join(ignoreDone(w.conn.Close()), w.db.Close())
+	return errors.Join(w.kept.close(), ignoreDone(w.conn.Close()), w.db.Close())
 }
 
 func ignoreDone(err error) error {

@@ -121,6 +121,14 @@ func (s *statements) get(ctx context.Context, query string, prepare func(context
 	return stmt, nil
 }
 
+// close gives the statements back, when nobody uses them any more.
+func (s *statements) close() (err error) {
+	for _, stmt := range s.kept {
+		err = errors.Join(err, stmt.Close())
+	}
+	return err
+}
+
 // poolQuerier runs statements on any connection of a pool.
 type poolQuerier struct {
 	db   *sql.DB
