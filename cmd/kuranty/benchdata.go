@@ -35,6 +35,7 @@ func (c benchFillCmd) Run(ctx context.Context, g *globals) error {
 // benchSendsCmd sends without a server: for each line of the standard input, an order,
 // it prints how long that took.
 type benchSendsCmd struct {
+	People int    `default:"64" help:"People who send."`
 	Script string `help:"Print the pgbench script of sending this text instead."`
 }
 
@@ -52,7 +53,7 @@ func (c benchSendsCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := server.OpenSenders(ctx, settings)
+	s, err := server.OpenSenders(ctx, settings, c.People)
 	if err != nil {
 		return err
 	}

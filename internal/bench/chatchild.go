@@ -67,13 +67,14 @@ func dataFolder(data string, config map[string]any) (file string, err error) {
 // sends is a process that sends without a server around it.
 type sends struct{ process *child }
 
-// startSends starts it on a database of its own in the folder data.
-func startSends(ctx context.Context, data string, config map[string]any) (*sends, error) {
+// startSends starts it, with so many people who send, on a database of its own in the
+// folder data.
+func startSends(ctx context.Context, data string, config map[string]any, people int) (*sends, error) {
 	file, err := dataFolder(data, config)
 	if err != nil {
 		return nil, err
 	}
-	process, err := startChild("bench-sends", "--config", file, "--data-dir", data)
+	process, err := startChild("bench-sends", "--config", file, "--data-dir", data, fmt.Sprintf("--people=%d", people))
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +124,7 @@ func (s *sends) done(ctx context.Context) (time.Duration, error) {
 }
 
 // script fills a database of its own for pgbench and writes the script to a file.
-func (p *postgres) script(ctx context.Context, folder string) (script, error) {
+func (p *postgres) script(ctx context.Context, folder string, people int) (script, error) {
 	dsn, err := p.database(ctx)
 	if err != nil {
 		return script{}, err
@@ -133,7 +134,7 @@ func (p *postgres) script(ctx context.Context, folder string) (script, error) {
 	if err != nil {
 		return script{}, err
 	}
-	text, err := runSelf(ctx, "bench-sends", "--config", file, "--data-dir", data, "--script", sentText)
+	text, err := runSelf(ctx, "bench-sends", "--config", file, "--data-dir", data, fmt.Sprintf("--people=%d", people), "--script", sentText)
 	if err != nil {
 		return script{}, err
 	}

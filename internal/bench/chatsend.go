@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// connections is how many people send at a time, each over a connection of its own.
-const connections = 64
-
 // sentText follows the number and the time in each message.
 const sentText = "встретимся завтра в десять у фонтана, возьми карту"
 
@@ -28,11 +25,11 @@ type office struct {
 	own     time.Duration // CPU time of this process in rounds
 }
 
-// gather makes people, and as many groups of all of them.
-func (s *server) gather(ctx context.Context, l *loop) (*office, error) {
+// gather makes n people, and as many groups of all of them.
+func (s *server) gather(ctx context.Context, l *loop, n int) (*office, error) {
 	o := &office{s: s, l: l, number: firstNumber}
 	var err error
-	if o.people, err = s.people(ctx, connections); err != nil {
+	if o.people, err = s.people(ctx, n); err != nil {
 		return nil, err
 	}
 	ids := make([]int64, 0, len(o.people))
@@ -46,7 +43,7 @@ func (s *server) gather(ctx context.Context, l *loop) (*office, error) {
 		}
 		o.chats = append(o.chats, chat)
 	}
-	if o.callers, err = dialCallers(ctx, l, s.addr, s.host, "", "", connections); err != nil {
+	if o.callers, err = dialCallers(ctx, l, s.addr, s.host, "", "", n); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -145,7 +142,7 @@ func (c *Chat) latency(ctx context.Context, o *office) ([]Result, error) {
 	var p50, p99, rate []float64
 	var cost costs
 	for i := range c.Rounds + 1 {
-		got, err := r.round(ctx, sends, connections, latencyRate)
+		got, err := r.round(ctx, sends, len(o.callers), latencyRate)
 		if err != nil {
 			return nil, fmt.Errorf("latency: %w", err)
 		}

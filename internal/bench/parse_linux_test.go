@@ -122,6 +122,7 @@ func TestParseResponse(t *testing.T) {
 		{name: "head not yet whole", in: "HTTP/1.1 200 OK\r\nContent-Le"},
 		{name: "body not yet whole", in: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", body: "ab"},
 		{name: "whole", in: "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab", body: "ab", whole: true},
+		{name: "created", in: "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nab", body: "ab", whole: true},
 		{name: "chunks not yet over", in: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", body: "2\r\nab\r\n"},
 		{name: "chunks", in: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", body: "2\r\nab\r\n0\r\n\r\n", whole: true},
 		{name: "refused", in: "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", fails: true},

@@ -131,11 +131,11 @@ func (p *postgres) database(ctx context.Context) (dsn string, err error) {
 
 var transactionsPerSecond = regexp.MustCompile(`(?m)^tps = ([0-9.]+) `)
 
-// pgbench runs a script n times on as many connections as there are senders, and returns
-// how often that was per second.
-func (p *postgres) pgbench(ctx context.Context, s script, n int) (float64, error) {
+// pgbench runs a script n times on so many connections, and returns how often that was
+// per second.
+func (p *postgres) pgbench(ctx context.Context, s script, connections, n int) (float64, error) {
 	out, err := exec.CommandContext(ctx, filepath.Join(p.bin, "pgbench"), "--no-vacuum", "--protocol", "prepared", //nolint:gosec // found above
-		"--client", strconv.Itoa(connections), "--jobs", "2", "--transactions", strconv.Itoa(max(n/connections, 1)),
+		"--client", strconv.Itoa(connections), "--jobs", strconv.Itoa(min(connections, 2)), "--transactions", strconv.Itoa(max(n/connections, 1)),
 		"--file", s.file, s.dsn).CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("pgbench: %w: %s", err, out)

@@ -18,12 +18,10 @@ import (
 	"github.com/kuranty/kuranty/internal/store"
 )
 
-// senders is how many people send, each to one of as many groups of all of them.
-const senders = 64
-
 // Senders is what sending costs without a server around it: the rules and the store, on
 // a database of its own. `kuranty bench chat` measures the server against it.
 type Senders struct {
+	people int
 	dir    *DataDir
 	store  *store.Store
 	chats  *chat.Service
@@ -32,9 +30,9 @@ type Senders struct {
 }
 
 // OpenSenders fills the database of a configuration, which must be empty, with people
-// and groups.
-func OpenSenders(ctx context.Context, c *config.Config) (s *Senders, err error) {
-	s = new(Senders)
+// and as many groups of all of them.
+func OpenSenders(ctx context.Context, c *config.Config, people int) (s *Senders, err error) {
+	s = &Senders{people: people}
 	if s.dir, err = OpenDataDir(c.Storage.DataDir); err != nil {
 		return nil, err
 	}
@@ -46,7 +44,7 @@ func OpenSenders(ctx context.Context, c *config.Config) (s *Senders, err error) 
 	co := chatOptions(c, s.store)
 	co.Limits = chat.Limits{SendPerSecond: -1, ChatPerSecond: -1}
 	s.chats = chat.New(co)
-	s.made, err = s.store.Fill(ctx, store.Filling{People: senders, Groups: []store.FilledGroups{{Count: senders, Members: senders}}})
+	s.made, err = s.store.Fill(ctx, store.Filling{People: people, Groups: []store.FilledGroups{{Count: people, Members: people}}})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -60,12 +58,12 @@ func (s *Senders) Send(ctx context.Context, n int, text string) (time.Duration, 
 	left := atomic.Int64{}
 	left.Store(int64(n))
 	start := time.Now()
-	for i := range int64(senders) {
+	for i := range int64(s.people) {
 		g.Go(func() error {
 			for left.Add(-1) >= 0 {
 				number := strconv.FormatInt(1e9+s.number.Add(1), 10)
 				in := chat.Sending{ClientID: "c" + number, Text: number + " " + text}
-				if _, _, err := s.chats.Send(ctx, s.made.People+i, s.made.Groups[0]+rand.Int64N(senders), in); err != nil {
+				if _, _, err := s.chats.Send(ctx, s.made.People+i, s.made.Groups[0]+rand.Int64N(int64(s.people)), in); err != nil {
 					return err
 				}
 			}
@@ -78,7 +76,7 @@ func (s *Senders) Send(ctx context.Context, n int, text string) (time.Duration, 
 
 // Script returns what Send does as a script for pgbench, on the same database.
 func (s *Senders) Script(text string) string {
-	return store.PgbenchScript(s.made.People, s.made.Groups[0], senders, senders, text)
+	return store.PgbenchScript(s.made.People, s.made.Groups[0], s.people, s.people, text)
 }
 
 // Close gives the database up.
