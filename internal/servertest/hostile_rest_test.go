@@ -24,6 +24,7 @@ import (
 type endpoint struct {
 	method, path  string
 	query, fields []string
+	fair          map[string]string // members with values of their type, if that is known
 }
 
 // foreignFields are members of the bodies and queries of the two contracts that came
@@ -66,7 +67,10 @@ func endpoints(t *testing.T, document []byte) (all []endpoint) {
 				if body.Ref != "" {
 					body = doc.Components.Schemas[strings.TrimPrefix(body.Ref, "#/components/schemas/")]
 				}
-				e.fields = slices.Sorted(maps.Keys(body.Properties))
+				e.fields, e.fair = slices.Sorted(maps.Keys(body.Properties)), make(map[string]string)
+				for name, property := range body.Properties {
+					e.fair[name] = fair(string(property))
+				}
 			}
 			all = append(all, e)
 		}
@@ -75,10 +79,41 @@ func endpoints(t *testing.T, document []byte) (all []endpoint) {
 		t.Fatalf("the document has %d operations", len(all))
 	}
 	for _, r := range chequite.Routes() {
-		all = append(all, endpoint{r.Method, r.Pattern, foreignFields, foreignFields})
+		all = append(all, endpoint{r.Method, r.Pattern, foreignFields, foreignFields, nil})
 	}
 	for _, r := range windi.Routes() {
-		all = append(all, endpoint{r.Method, r.Pattern, foreignFields, foreignFields})
+		all = append(all, endpoint{r.Method, r.Pattern, foreignFields, foreignFields, nil})
+	}
+	return all
+}
+
+var kindOf = regexp.MustCompile(`"type":\[?"(\w+)"`)
+
+// fair is a value of the type of a property.
+func fair(property string) string {
+	kind := kindOf.FindStringSubmatch(property)
+	if kind == nil {
+		return `null`
+	}
+	return map[string]string{"string": `"group"`, "integer": `1`, "number": `1`, "boolean": `true`, "array": `[1]`, "object": `{}`}[kind[1]]
+}
+
+// spoiled are bodies that are fair but for one member, which gets past the first check.
+func (e endpoint) spoiled() (all []string) {
+	for at, name := range e.fields {
+		values := hostileValues
+		if e.fair == nil {
+			values = []string{hostileValues[at%len(hostileValues)], hostileValues[(at+7)%len(hostileValues)]}
+		}
+		for _, value := range values {
+			members := []string{fmt.Sprintf("%q:%s", name, value)}
+			for other, good := range e.fair {
+				if other != name && other != "$schema" {
+					members = append(members, fmt.Sprintf("%q:%s", other, good))
+				}
+			}
+			all = append(all, "{"+strings.Join(members, ",")+"}")
+		}
 	}
 	return all
 }
@@ -217,8 +252,10 @@ func (a *attacker) attack(e endpoint, tokens []string) error {
 	}
 	targets, good := e.targets(), parameter.ReplaceAllLiteralString(e.path, "1")
 	for i, target := range targets {
-		if err := try(target, tokens[i%len(tokens)], "application/json", ""); err != nil {
-			return err
+		for _, token := range []string{tokens[0], tokens[1+i%(len(tokens)-1)]} {
+			if err := try(target, token, "application/json", ""); err != nil {
+				return err
+			}
 		}
 	}
 	if e.method == http.MethodGet || e.method == http.MethodDelete && len(e.fields) == 0 {
@@ -232,6 +269,11 @@ func (a *attacker) attack(e endpoint, tokens []string) error {
 			}
 		}
 		if err := try(targets[i%len(targets)], tokens[0], kinds[i%len(kinds)], body); err != nil {
+			return err
+		}
+	}
+	for _, body := range e.spoiled() {
+		if err := try(good, tokens[0], kinds[0], body); err != nil {
 			return err
 		}
 	}
