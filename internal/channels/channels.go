@@ -88,6 +88,9 @@ type Options struct {
 	Chats    Chats
 	Accounts Accounts
 	Log      Log
+	// Head returns the position of the newest event that this node knows to be stored; nil
+	// if it cannot tell.
+	Head func() int64
 	// Policy decides about all other channels, and about who may connect.
 	Policy Policy
 	// Render returns what is published of an event of a stream.

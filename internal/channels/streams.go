@@ -68,6 +68,9 @@ func newStreams(c *Channels) *streams {
 
 // History implements [realtime.Source].
 func (s *streams) History(ctx context.Context, channel string, f realtime.HistoryFilter) (realtime.Past, error) {
+	if f.Limit != 0 { // who asks for the position alone is told of the rest live
+		s.c.handleStored(ctx)
+	}
 	past, err := s.read(ctx, channel, f)
 	if err != nil || f.Since == nil || f.Since.Epoch != past.Top.Epoch || f.Since.Offset <= past.Top.Offset {
 		return past, err
@@ -378,4 +381,29 @@ func (c *Channels) render(channel string, e *event.Event) (it item, ok bool) {
 func (c *Channels) Purged(chat int64) {
 	c.streams.giveUp(chatName(chat))
 	c.streams.giveUp(messagesName(chat))
+}
+
+// handleStored waits until this node has handled what it had stored when it was asked, at
+// most catchUp: who was told that a message is stored finds it in the history.
+func (c *Channels) handleStored(ctx context.Context) {
+	if c.o.Head == nil {
+		return
+	}
+	head := c.o.Head()
+	if c.handled.Load() >= head {
+		return
+	}
+	late := time.NewTimer(catchUp)
+	defer late.Stop()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for c.handled.Load() < head {
+		select {
+		case <-again.C:
+		case <-late.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -361,6 +361,13 @@ func (l *Log) Position(sink string) int64 {
 	return 0
 }
 
+// Head returns the position of the newest event that this process knows of.
+func (l *Log) Head() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head
+}
+
 // Stats is how far a sink is.
 type Stats struct {
 	Sink string

@@ -318,6 +318,7 @@ func TestB06_TypingIsNeitherInHistoryNorRecovered(t *testing.T) {
 	id := anna.group(boris)
 	channel := fmt.Sprintf("chat:%d", id)
 	c := boris.connect()
+	c.do("history", object{"channel": channel, "limit": 1}) // the group's own events are announced then
 	at := c.subscribe(channel)
 	anna.call("POST", "/centrifugo/typing", object{"chat_id": fmt.Sprint(id), "is_typing": 1}).want(200).is(`true`, "success")
 	typing := c.published("typing")

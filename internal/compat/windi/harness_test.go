@@ -119,6 +119,7 @@ func start(t *testing.T, change ...func(*windi.Options, *chat.Options)) *stage {
 	po, err := policy.New(policy.Options{Tokens: verifier, Logger: quiet})
 	must(err)
 	ch = channels.New(channels.Options{
+		Head: func() int64 { return log.Head() },
 		Sink: "test", Chats: s.chats, Accounts: s.accounts, Log: st, Policy: po, Render: wo.Build.Publication, Presence: presence, Typing: typing,
 		Publish: func(ctx context.Context, user int64, channel string, data []byte) error {
 			return s.contract.ClientPublish(ctx, user, channel, data)
