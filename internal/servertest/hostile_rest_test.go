@@ -24,7 +24,7 @@ import (
 type endpoint struct {
 	method, path  string
 	query, fields []string
-	fair          map[string]string // members with values of their type, if that is known
+	fair          map[string]string // members a body needs, with values of their type, if that is known
 }
 
 // foreignFields are members of the bodies and queries of the two contracts that came
@@ -41,6 +41,7 @@ func endpoints(t *testing.T, document []byte) (all []endpoint) {
 	type schema struct {
 		Ref        string                     `json:"$ref"`
 		Properties map[string]json.RawMessage `json:"properties"`
+		Required   []string                   `json:"required"`
 	}
 	var doc struct {
 		Paths map[string]map[string]struct {
@@ -68,8 +69,8 @@ func endpoints(t *testing.T, document []byte) (all []endpoint) {
 					body = doc.Components.Schemas[strings.TrimPrefix(body.Ref, "#/components/schemas/")]
 				}
 				e.fields, e.fair = slices.Sorted(maps.Keys(body.Properties)), make(map[string]string)
-				for name, property := range body.Properties {
-					e.fair[name] = fair(string(property))
+				for _, name := range body.Required {
+					e.fair[name] = fair(string(body.Properties[name]))
 				}
 			}
 			all = append(all, e)
@@ -108,7 +109,7 @@ func (e endpoint) spoiled() (all []string) {
 		for _, value := range values {
 			members := []string{fmt.Sprintf("%q:%s", name, value)}
 			for other, good := range e.fair {
-				if other != name && other != "$schema" {
+				if other != name {
 					members = append(members, fmt.Sprintf("%q:%s", other, good))
 				}
 			}
