@@ -2,9 +2,7 @@ package channels_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -93,78 +91,6 @@ func TestR12_RecoveryFromMemoryAndFromTheDatabaseAreTheSame(t *testing.T) {
 		s.stop()
 		same("after a restart", start(t, db, "one", nil), false)
 	})
-}
-
-// TestR13_NoHoleWhileEventsAreAnnounced subscribes and recovers at random moments while
-// messages are written, and compares what each client saw with the log.
-func TestR13_NoHoleWhileEventsAreAnnounced(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", nil)
-	people := s.people(4)
-	id := s.group(people...)
-	s.announced()
-	const messages = 90 // fewer than the channel keeps: a slow reader recovers all the same
-	var writers sync.WaitGroup
-	for w := range 2 {
-		writers.Go(func() {
-			for i := range messages / 2 {
-				if _, _, err := s.chats.Send(t.Context(), people[w], id, chat.Sending{Text: fmt.Sprint(w, i)}); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	var readers sync.WaitGroup
-	for r := range 6 {
-		readers.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(r), 1))
-			epoch, at := "", uint64(0)
-			for round := 0; at < 2+messages && round < 5000; round++ {
-				if rnd.IntN(4) == 0 {
-					s.GiveUp()
-				}
-				c := s.connect(people[rnd.IntN(4)], "")
-				more := ""
-				if epoch != "" {
-					more = from(epoch, at)
-				}
-				got, refusal := c.subscribe(chatChannel(id), more)
-				if refusal != nil {
-					t.Error(refusal)
-					return
-				}
-				if epoch == "" {
-					epoch, at = got.Epoch, got.Offset
-				} else if !got.Recovered {
-					t.Errorf("not recovered from %d: %+v", at, got)
-					return
-				}
-				pubs := got.Publications
-				for range rnd.IntN(200) { // a while on the connection
-					for _, u := range parseUnits(t, strings.Join(c.take(), "\n")) {
-						if u.Push.Pub != nil && u.Push.Channel == chatChannel(id) {
-							pubs = append(pubs, *u.Push.Pub)
-						}
-					}
-				}
-				for _, p := range pubs {
-					if p.Offset == 0 {
-						continue // typing
-					}
-					if p.Offset != at+1 {
-						t.Errorf("offset %d after %d", p.Offset, at)
-						return
-					}
-					at = p.Offset
-				}
-				c.session.Gone()
-			}
-			if at < 2+messages {
-				t.Errorf("reader %d ended at %d", r, at)
-			}
-		})
-	}
-	writers.Wait()
-	readers.Wait()
 }
 
 // TestHistoryIsBounded asks for the past of channels with more than they keep.
