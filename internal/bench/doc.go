@@ -1,7 +1,8 @@
 // Package bench measures any server that speaks the client protocol (JSON over
 // WebSocket) and the server HTTP API: what a delivery, a publish, a connection and
 // a return cost the server's process in CPU time, how late publications arrive, and
-// what an idle connection keeps in memory. It is what `kuranty bench` runs.
+// what an idle connection keeps in memory; and what our chat backend does. It is what
+// `kuranty bench` runs.
 //
 // Only ratios hold on shared machines, so where a measure has a lower bound the
 // same run measures that floor too, in turns with the server: a child process that
