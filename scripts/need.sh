@@ -6,6 +6,7 @@
 #   cc        a C compiler for the race detector, through apt
 #   postgres  PostgreSQL's server programs (tests start their own), through apt
 #   redis     redis-server (tests start their own), through apt
+#   strace    strace, which makes system calls fail for tests, through apt
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -56,9 +57,13 @@ redis() {
 	command -v redis-server >/dev/null || apt redis-server
 }
 
+strace() {
+	type -P strace >/dev/null || apt strace
+}
+
 for target in "$@"; do
 	case $target in
-	tools | web | browser | cc | postgres | redis) "$target" ;;
+	tools | web | browser | cc | postgres | redis | strace) "$target" ;;
 	*) echo "need: unknown target $target" >&2 && exit 2 ;;
 	esac
 done

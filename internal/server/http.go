@@ -104,7 +104,7 @@ func (s *Server) routes() *http.ServeMux {
 		}
 	}
 	if s.cfg.Health.Enabled {
-		mux.HandleFunc("/health", health)
+		mux.HandleFunc("/health", s.health)
 		mux.HandleFunc("/livez", livez)
 		mux.HandleFunc("/readyz", s.readyz)
 	}
@@ -114,10 +114,20 @@ func (s *Server) routes() *http.ServeMux {
 	return mux
 }
 
-// health answers as Centrifugo's does.
-func health(w http.ResponseWriter, _ *http.Request) {
+// health answers as Centrifugo's does, but for a database that is broken (guarantees.md
+// R6) or may lose what it acknowledged (R2).
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte("{}")) // the peer may be gone
+	body := "{}"
+	if b := s.backend; b != nil {
+		switch {
+		case b.store.Err() != nil:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case s.cfg.Storage.UnsafeDurability:
+			body = `{"unsafe_durability":true}`
+		}
+	}
+	_, _ = w.Write([]byte(body)) // the peer may be gone
 }
 
 func livez(w http.ResponseWriter, _ *http.Request) { sendText(w, http.StatusOK, "alive\n") }

@@ -115,10 +115,14 @@ func (s *Server) Run(ctx context.Context) (err error) {
 
 	s.state.Store(stopping)
 	sessions := s.node.Stats().Sessions
-	drain := min(s.cfg.Shutdown.Drain, time.Duration(sessions)*time.Millisecond)
+	drain, patience := min(s.cfg.Shutdown.Drain, time.Duration(sessions)*time.Millisecond), s.stopTimeout()
+	if err != nil { // a part is broken: nobody waits for what it cannot do
+		drain, patience = 0, min(patience, brokenTimeout)
+		s.transport.StopWithin(patience)
+	}
 	s.log.Info("stopping", "connections", sessions, "drain", drain)
 	endCarry()
-	limit, cancel := context.WithTimeout(outlive, s.stopTimeout())
+	limit, cancel := context.WithTimeout(outlive, patience)
 	defer cancel()
 	if stopErr := s.node.Shutdown(limit, drain); stopErr != nil {
 		s.log.Warn("connections were cut that had not ended in time", "error", stopErr)
@@ -143,6 +147,10 @@ func (s *Server) listenMore(ctx context.Context) (more []net.Listener, err error
 	}
 	return more, nil
 }
+
+// brokenTimeout is how long connections have to end when the server ends by itself, which
+// is to take 5 s altogether (guarantees.md R6).
+const brokenTimeout = time.Second
 
 // stopTimeout is how long connections have to end; the rest of shutdown.timeout is for
 // everything else.

@@ -100,6 +100,18 @@ func (p *Process) Kill() {
 	<-p.ended
 }
 
+// ExitCode waits up to limit for the process to end by itself and returns with what; ended
+// is false if it did not.
+func (p *Process) ExitCode(limit time.Duration) (code int, ended bool) {
+	select {
+	case <-p.ended:
+		p.killed = true // there is nothing left to stop
+		return p.cmd.ProcessState.ExitCode(), true
+	case <-time.After(limit):
+		return 0, false
+	}
+}
+
 // Signal sends a signal.
 func (p *Process) Signal(sig os.Signal) {
 	p.t.Helper()

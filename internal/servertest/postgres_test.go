@@ -258,3 +258,17 @@ func TestR18_AnotherNodeAnnouncesWhatOneStored(t *testing.T) {
 		t.Error(w)
 	}
 }
+
+// A database that may lose what it acknowledged, which the operator wants so, is shown to
+// whoever asks for the server's health, and is in its log.
+func TestR02_UnsafeDurabilityIsInHealth(t *testing.T) {
+	p := servertest.Binary(t, servertest.Flag("storage.driver", "postgres"),
+		servertest.Flag("storage.dsn", pgtest.Start(t)+"&synchronous_commit=off"), servertest.Flag("storage.unsafe_durability", "true"))
+	status, answer, err := newCaller(t, p.URL, "").do("GET", "/health", "")
+	if want := `{"unsafe_durability":true}`; err != nil || status != http.StatusOK || answer != want {
+		t.Errorf("health is %d %s, %v; want %s", status, answer, err, want)
+	}
+	if !strings.Contains(p.Log(), "storage.unsafe_durability") {
+		t.Errorf("the log does not say it:\n%s", p.Log())
+	}
+}

@@ -30,6 +30,7 @@ type Server struct {
 	clock        clock
 	stopping     atomic.Bool
 	serving      atomic.Bool
+	stopWithin   atomic.Int64 // nanoseconds
 	count        counters
 
 	mu      sync.Mutex
@@ -130,6 +131,7 @@ func newServer(newSession func(realtime.Conn) session, o Options) (*Server, erro
 	if n := o.ConnectionRateLimit; n > 0 {
 		s.rate = rate.NewLimiter(rate.Limit(n), n)
 	}
+	s.StopWithin(o.StopTimeout)
 	s.clock.delays = [kinds]time.Duration{
 		lateHead:  o.HeaderTimeout,
 		lateRead:  o.WriteTimeout,
@@ -193,11 +195,15 @@ func (s *Server) secured(ln net.Listener) net.Listener {
 	return tls.NewListener(ln, s.o.TLSConfig)
 }
 
+// StopWithin replaces Options.StopTimeout for the stop that is to come: a program that
+// has to end does not wait as long.
+func (s *Server) StopWithin(d time.Duration) { s.stopWithin.Store(int64(d)) }
+
 // stop ends everything that Serve began.
 func (s *Server) stop(ctx context.Context, web *http.Server, ticks <-chan time.Time) {
 	s.stopping.Store(true)
 	s.stopAccepting()
-	ctx, cancel := context.WithTimeout(ctx, s.o.StopTimeout)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.stopWithin.Load()))
 	defer cancel()
 	answered := make(chan struct{})
 	go func() {
