@@ -119,8 +119,8 @@ func (c *Channels) Refresh(ctx context.Context, client realtime.Client, token st
 }
 
 // Subscribe implements [realtime.Authorizer]: membership decides, a token is not needed.
-// One that a client passes all the same must be its own connection token, as the
-// documentation of contract A advises.
+// One that a client passes all the same must be its own: a connection token, as the
+// documentation of contract A advises, or the subscription token that contract B gives.
 func (c *Channels) Subscribe(ctx context.Context, client realtime.Client, req *protocol.SubscribeRequest) (realtime.Grant, error) {
 	switch parse(req.Channel).family {
 	case other:
@@ -129,8 +129,15 @@ func (c *Channels) Subscribe(ctx context.Context, client realtime.Client, req *p
 	case unknown:
 		return realtime.Grant{}, protocol.ErrUnknownChannel
 	}
-	if req.Token != "" && !c.o.OwnToken(ctx, req.Token, client.User) {
-		return realtime.Grant{}, protocol.ErrPermissionDenied
+	if req.Token != "" {
+		switch err := c.o.OwnToken(ctx, req.Token, client.User, req.Channel); {
+		case errors.Is(err, identity.ErrExpired):
+			return realtime.Grant{}, protocol.ErrTokenExpired
+		case errors.Is(err, identity.ErrKeysUnavailable):
+			return realtime.Grant{}, protocol.ErrInternal
+		case err != nil:
+			return realtime.Grant{}, protocol.ErrPermissionDenied
+		}
 	}
 	return c.grant(ctx, userID(client.User), req.Channel)
 }

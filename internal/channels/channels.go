@@ -99,8 +99,9 @@ type Options struct {
 	Contract Contract
 	// Publish takes what a member publishes into chat:{id}; nil refuses it.
 	Publish func(ctx context.Context, user int64, channel string, data []byte) error
-	// OwnToken tells whether a token is a connection token of the user.
-	OwnToken func(ctx context.Context, token, user string) bool
+	// OwnToken returns nil if a token is a connection token of the user, or a subscription
+	// token of the user for the channel; [identity.ErrExpired] says that it was one.
+	OwnToken func(ctx context.Context, token, user, channel string) error
 	// Presence and Typing are told of connections and messages.
 	Presence *chat.Presence
 	Typing   *chat.Typing

@@ -199,15 +199,19 @@ func (s *Server) Token(user string, info []byte) (string, error) {
 
 // ChannelToken makes a token that lets user subscribe to channel, valid for an hour.
 func (s *Server) ChannelToken(user, channel string) (string, error) {
-	keys := &s.cfg.Client.Token
-	if s.cfg.Client.SubscriptionToken.Enabled {
-		keys = &s.cfg.Client.SubscriptionToken.Token
-	}
-	t, err := signer(keys)
+	t, err := signer(s.subscriptionKeys())
 	if err != nil {
 		return "", err
 	}
 	return t.CreateSubscriptionToken(identity.SubscriptionTokenOptions{User: user, Channel: channel, TTL: time.Hour})
+}
+
+// subscriptionKeys are the keys of subscription tokens.
+func (s *Server) subscriptionKeys() *config.Token {
+	if c := &s.cfg.Client; c.SubscriptionToken.Enabled {
+		return &c.SubscriptionToken.Token
+	}
+	return &s.cfg.Client.Token
 }
 
 func signer(t *config.Token) (*identity.Signer, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/kuranty/kuranty/internal/channels"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/chatjson"
+	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/protocol"
 	"github.com/kuranty/kuranty/realtime"
 )
@@ -101,14 +102,27 @@ func (s *Server) publicURL(r *http.Request) string {
 	return scheme + r.Host
 }
 
-// ownToken tells whether a token is a connection token of a user.
-func (s *Server) ownToken(ctx context.Context, token, user string) bool {
+// ownToken is [channels.Options.OwnToken].
+func (s *Server) ownToken(ctx context.Context, token, user, channel string) error {
 	v, err := verifier("client.token", &s.cfg.Client.Token, false)
 	if err != nil {
-		return false
+		return err
 	}
 	t, err := v.ConnectionToken(ctx, token)
-	return err == nil && t.User == user
+	if err == nil && t.User != user {
+		return identity.ErrInvalid
+	}
+	if err == nil || !errors.Is(err, identity.ErrInvalid) {
+		return err
+	}
+	if v, err = verifier("client.subscription_token", s.subscriptionKeys(), false); err != nil {
+		return err
+	}
+	sub, err := v.SubscriptionToken(ctx, token)
+	if err == nil && (sub.User != user || sub.Channel != channel) {
+		return identity.ErrInvalid
+	}
+	return err
 }
 
 // callRPC answers calls that clients make over their connection (chat-api.md §C.10).

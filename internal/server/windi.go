@@ -34,8 +34,8 @@ func (s *Server) newWindi(b *backend) (*windi.Contract, error) {
 	if o.Verifier, err = verifier("client.token", &s.cfg.Client.Token, false); err != nil {
 		return nil, err
 	}
-	if s.cfg.Client.Token.HMACSecretKey != "" {
-		o.Signer, err = signer(&s.cfg.Client.Token)
+	if keys := s.subscriptionKeys(); keys.HMACSecretKey != "" {
+		o.Signer, err = signer(keys)
 	}
 	return windi.New(o), err
 }

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { Centrifuge } from "centrifuge";
 import WebSocket from "ws";
-import { Line, client, event, outcome, secret, serve, subscribed, until } from "./kuranty.mjs";
+import { Line, client, event, outcome, secret, serve, soon, subscribed, token, until } from "./kuranty.mjs";
 
 const page = readFileSync(new URL("../../docs/coming-from-windi.md", import.meta.url), "utf8");
 
@@ -109,6 +109,32 @@ describe("contract B", () => {
     await came;
     other.unsubscribe();
     await went;
+  });
+
+  test("B-1: a subscription token is taken, and membership decides", async (t) => {
+    const [olga, ivan] = [await person("Olga"), await person("Ivan")];
+    const [id, another] = [await group(olga, ivan), await group(olga, ivan)];
+    const c = await online(t, ivan);
+    const { token: given } = await call(ivan, "POST", "/centrifugo/token", { channel: `chat:${id}` });
+    await subscribed(c, `chat:${id}`, { token: given });
+    c.removeSubscription(c.getSubscription(`chat:${id}`));
+    const refused = async (channel, jwt) => {
+      const sub = c.newSubscription(channel, { token: jwt });
+      const end = event(sub, "unsubscribed");
+      sub.subscribe();
+      const { code } = await end;
+      c.removeSubscription(sub);
+      return code;
+    };
+    assert.equal(await refused(`chat:${another}`, given), 103, "of another channel");
+    const claims = { sub: String(ivan.user.id), aud: "kuranty", channel: `chat:${id}` };
+    assert.equal(await refused(`chat:${id}`, token({ ...claims, exp: soon(60) }, "another key")), 103, "of another key");
+    assert.equal(await refused(`chat:${id}`, token({ ...claims, sub: String(olga.user.id), exp: soon(60) })), 103, "of another user");
+    const removed = await fetch(`${server.url}/api/v2/chats/${id}/members/${ivan.user.id}`, {
+      method: "DELETE", headers: { Authorization: `Bearer ${olga.access_token}` },
+    });
+    assert.equal(removed.status, 204);
+    assert.equal(await refused(`chat:${id}`, given), 103, "of who is no member any more");
   });
 
   test("strangers get nothing", async (t) => {

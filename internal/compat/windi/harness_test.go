@@ -124,7 +124,7 @@ func start(t *testing.T, change ...func(*windi.Options, *chat.Options)) *stage {
 		Publish: func(ctx context.Context, user int64, channel string, data []byte) error {
 			return s.contract.ClientPublish(ctx, user, channel, data)
 		},
-		OwnToken: func(context.Context, string, string) bool { return true }, Logger: quiet,
+		OwnToken: func(context.Context, string, string, string) error { return nil }, Logger: quiet,
 	})
 	s.chats.Attach(ch.Live())
 	log = outbox.New(st, outbox.Options{Logger: quiet}, ch)
