@@ -90,6 +90,9 @@ type HistoryFilter struct {
 	Since *protocol.StreamPosition
 	// Reverse returns the newest first.
 	Reverse bool
+	// Reader is the user that asked for the past, if a client did; brokers do not look at
+	// it, but a [Source] may show each user another part.
+	Reader string
 }
 
 // Past is what is retained of a channel and the top of its stream.

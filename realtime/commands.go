@@ -180,7 +180,7 @@ func (s *Session) history(id uint32, req *protocol.HistoryRequest) *protocol.Clo
 	if limit < 0 || limit > n.o.HistoryLimit {
 		limit = n.o.HistoryLimit
 	}
-	past, err := n.History(n.ctx, req.Channel, HistoryFilter{Limit: limit, Since: req.Since, Reverse: req.Reverse})
+	past, err := n.History(n.ctx, req.Channel, HistoryFilter{Limit: limit, Since: req.Since, Reverse: req.Reverse, Reader: s.user})
 	if err != nil {
 		return s.refuse(id, "history", err)
 	}

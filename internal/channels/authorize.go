@@ -154,12 +154,13 @@ func (c *Channels) grant(ctx context.Context, user int64, channel string) (realt
 	var data []byte
 	switch n.family {
 	case chatChannel, messagesChannel, typingChannel:
-		size, err := c.memberships.member(ctx, c.o.Chats, user, n.id)
+		m, err := c.memberships.member(ctx, c.o.Chats, user, n.id)
 		if err != nil {
 			return realtime.Grant{}, refusal(err)
 		}
 		allowed = true
-		if size > c.o.LargeGroup {
+		o.Source = c.seenFrom(o.Source, m.from)
+		if m.size > c.o.LargeGroup {
 			o.JoinLeave, o.ForcePushJoinLeave = false, false
 		}
 	case userChannel:

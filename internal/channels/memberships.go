@@ -14,7 +14,7 @@ const membershipsKept = 100_000
 // event that ends it is handled; who subscribed in between is unsubscribed then.
 type memberships struct {
 	mu      sync.Mutex
-	members map[membership]int // members of the chat, when it was looked up
+	members map[membership]place
 	// changes counts what was forgotten: a look-up that was under way meanwhile is not
 	// remembered.
 	changes uint64
@@ -26,27 +26,35 @@ type memberships struct {
 
 type membership struct{ user, chat int64 }
 
-func newMemberships() *memberships {
-	return &memberships{members: make(map[membership]int), strangers: make(map[int64]struct{})}
+// place is what is remembered of a membership, as it was when it was looked up: how many
+// members the chat had, and the newest message that the user did not see.
+type place struct {
+	size int
+	from int64
 }
 
-// member returns the number of members of a chat that user is an active member of, or
-// [chat.ErrNotFound].
-func (m *memberships) member(ctx context.Context, chats Chats, user, id int64) (size int, err error) {
+func newMemberships() *memberships {
+	return &memberships{members: make(map[membership]place), strangers: make(map[int64]struct{})}
+}
+
+// member returns the place of user in a chat, or [chat.ErrNotFound] for who is not an
+// active member.
+func (m *memberships) member(ctx context.Context, chats Chats, user, id int64) (place, error) {
 	key := membership{user, id}
 	m.mu.Lock()
-	size, known := m.members[key]
+	found, known := m.members[key]
 	changes := m.changes
 	m.mu.Unlock()
 	if known {
 		m.known.Add(1)
-		return size, nil
+		return found, nil
 	}
 	m.asked.Add(1)
-	_, c, err := chats.Membership(ctx, user, id)
+	member, c, err := chats.Membership(ctx, user, id)
 	if err != nil {
-		return 0, err
+		return place{}, err
 	}
+	found = place{c.MemberCount, member.VisibleFromSeq}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.changes == changes {
@@ -56,9 +64,9 @@ func (m *memberships) member(ctx context.Context, chats Chats, user, id int64) (
 			}
 			delete(m.members, old)
 		}
-		m.members[key] = c.MemberCount
+		m.members[key] = found
 	}
-	return c.MemberCount, nil
+	return found, nil
 }
 
 // forget ends what is remembered of users in a chat, or of everybody there.

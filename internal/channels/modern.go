@@ -69,16 +69,17 @@ func (m *modern) connect(ctx context.Context, cred *realtime.Credentials, client
 	if err != nil {
 		return err
 	}
-	add := func(channel string, members int) {
+	add := func(channel string, p chat.Place) {
 		o := c.options(parse(channel))
-		o.JoinLeave = o.JoinLeave && members <= c.o.LargeGroup
+		o.JoinLeave = o.JoinLeave && p.Members <= c.o.LargeGroup
+		o.Source = c.seenFrom(o.Source, p.VisibleFromSeq)
 		addSub(cred, channel, realtime.Grant{Options: o, Positioned: true, Recoverable: true})
 	}
-	add(userName(user), 0)
-	add(system, 0)
+	add(userName(user), chat.Place{})
+	add(system, chat.Place{})
 	for i, p := range places {
 		if i < limit {
-			add(chatName(p.Chat), p.Members)
+			add(chatName(p.Chat), p)
 		} else {
 			m.listen(client, user, p.Chat)
 		}
@@ -294,14 +295,14 @@ func (c *Channels) subscribeModern(ctx context.Context, node *realtime.Node, id 
 		if !node.Has(target) {
 			continue
 		}
-		size, err := c.memberships.member(ctx, c.o.Chats, p.ID, id)
+		m, err := c.memberships.member(ctx, c.o.Chats, p.ID, id)
 		if errors.Is(err, chat.ErrNotFound) {
 			continue // gone again
 		}
 		if err != nil {
 			return err
 		}
-		joins := size <= c.o.LargeGroup
+		joins := m.size <= c.o.LargeGroup
 		err = node.Subscribe(ctx, target, channel, realtime.SubscribeOptions{
 			Override: realtime.Override{JoinLeave: &joins, ForcePushJoinLeave: new(bool)},
 			Full:     func(client string) { c.modern.listen(client, p.ID, id) },

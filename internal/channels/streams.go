@@ -56,6 +56,8 @@ type window struct {
 type item struct {
 	pub *protocol.Publication
 	at  int64 // when it happened, in milliseconds
+	// seq is the number of the message that it announces, 0 for everything else.
+	seq uint64
 	// shows is the message that a notice has an excerpt of, 0 for everything else.
 	shows int64
 }
@@ -66,12 +68,59 @@ func newStreams(c *Channels) *streams {
 	return &streams{c: c, kept: make(map[string]*window)}
 }
 
-// History implements [realtime.Source].
+// History implements [realtime.Source]. A reader sees of a chat what a member may.
 func (s *streams) History(ctx context.Context, channel string, f realtime.HistoryFilter) (realtime.Past, error) {
+	n := parse(channel)
+	if f.Reader == "" || n.family != chatChannel && n.family != messagesChannel {
+		return s.history(ctx, channel, f, 0)
+	}
+	for {
+		before, err := s.c.memberships.member(ctx, s.c.o.Chats, userID(f.Reader), n.id)
+		if err != nil {
+			return realtime.Past{}, refusal(err)
+		}
+		past, err := s.history(ctx, channel, f, before.from)
+		if err != nil {
+			return past, err
+		}
+		// Who has left and come back meanwhile sees less than before.
+		after, err := s.c.memberships.member(ctx, s.c.o.Chats, userID(f.Reader), n.id)
+		if err != nil {
+			return realtime.Past{}, refusal(err)
+		}
+		if after.from == before.from {
+			return past, nil
+		}
+	}
+}
+
+// part is the past of a chat for one subscriber, who sees only what comes after a message.
+type part struct {
+	*streams
+	from int64
+}
+
+// History implements [realtime.Source].
+func (p part) History(ctx context.Context, channel string, f realtime.HistoryFilter) (realtime.Past, error) {
+	return p.history(ctx, channel, f, p.from)
+}
+
+// seenFrom is a channel's past for who sees nothing of the chat up to a message; from is
+// its number, or 0. What was committed while somebody was no member must not come back by
+// recovery (guarantees.md S16).
+func (c *Channels) seenFrom(past realtime.Source, from int64) realtime.Source {
+	if past == nil || from == 0 {
+		return past
+	}
+	return part{c.streams, from}
+}
+
+// history is History for who sees nothing of the chat up to the message with number from.
+func (s *streams) history(ctx context.Context, channel string, f realtime.HistoryFilter, from int64) (realtime.Past, error) {
 	if f.Limit != 0 { // who asks for the position alone is told of the rest live
 		s.c.handleStored(ctx)
 	}
-	past, err := s.read(ctx, channel, f)
+	past, err := s.read(ctx, channel, f, from)
 	if err != nil || f.Since == nil || f.Since.Epoch != past.Top.Epoch || f.Since.Offset <= past.Top.Offset {
 		return past, err
 	}
@@ -83,7 +132,7 @@ func (s *streams) History(ctx context.Context, channel string, f realtime.Histor
 	for err == nil && f.Since.Offset > past.Top.Offset {
 		select {
 		case <-again.C:
-			past, err = s.read(ctx, channel, f)
+			past, err = s.read(ctx, channel, f, from)
 		case <-late.C:
 			return past, nil
 		case <-ctx.Done():
@@ -93,7 +142,7 @@ func (s *streams) History(ctx context.Context, channel string, f realtime.Histor
 	return past, err
 }
 
-func (s *streams) read(ctx context.Context, channel string, f realtime.HistoryFilter) (realtime.Past, error) {
+func (s *streams) read(ctx context.Context, channel string, f realtime.HistoryFilter, from int64) (realtime.Past, error) {
 	oldest := s.c.oldest(channel)
 	for {
 		w, err := s.window(ctx, channel)
@@ -109,20 +158,21 @@ func (s *streams) read(ctx context.Context, channel string, f realtime.HistoryFi
 			continue
 		}
 		past := realtime.Past{Top: protocol.StreamPosition{Offset: w.top, Epoch: s.c.o.Log.Epoch()}}
-		past.Publications = w.choose(f, oldest)
+		past.Publications = w.choose(f, oldest, uint64(from))
 		s.mu.Unlock()
 		return past, nil
 	}
 }
 
-// choose returns the publications of w that f selects, none of them older than oldest.
-func (w *window) choose(f realtime.HistoryFilter, oldest int64) []*protocol.Publication {
+// choose returns the publications of w that f selects, none of them older than oldest or
+// from before the first message with a number above from.
+func (w *window) choose(f realtime.HistoryFilter, oldest int64, from uint64) []*protocol.Publication {
 	if f.Limit == 0 {
 		return nil
 	}
 	var pubs []*protocol.Publication
 	for _, i := range w.items {
-		if i.at >= oldest || len(pubs) > 0 {
+		if len(pubs) > 0 || i.at >= oldest && (from == 0 || i.seq > from) {
 			pubs = append(pubs, i.pub)
 		}
 	}
@@ -355,11 +405,11 @@ func (c *Channels) readItems(ctx context.Context, channel string) (items []item,
 // render returns an event as the subscribers of a channel see it; ok is false if they do
 // not.
 func (c *Channels) render(channel string, e *event.Event) (it item, ok bool) {
-	offset := uint64(e.Seq)
+	offset, seq := uint64(e.Seq), messageSeq(e)
 	var data []byte
 	var err error
 	if parse(channel).family == messagesChannel {
-		if offset = messageSeq(e); offset == 0 {
+		if offset = seq; offset == 0 {
 			return item{}, false
 		}
 		data, err = c.o.Contract.Message(context.Background(), *e)
@@ -370,7 +420,7 @@ func (c *Channels) render(channel string, e *event.Event) (it item, ok bool) {
 		c.o.Logger.Error("render event", "event", e.ID, "type", e.Type, "channel", channel, "error", err)
 		return item{}, false
 	}
-	it = item{pub: &protocol.Publication{Offset: offset, Data: data}, at: e.At}
+	it = item{pub: &protocol.Publication{Offset: offset, Data: data}, at: e.At, seq: seq}
 	if e.Type == event.UserNotice {
 		it.shows = e.Ref
 	}

@@ -170,6 +170,8 @@ type Place struct {
 	Chat int64
 	// Members is how many there are.
 	Members int
+	// VisibleFromSeq is the newest message that the user does not see.
+	VisibleFromSeq int64
 }
 
 // Places is ActiveChats with the sizes of the chats.

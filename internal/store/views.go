@@ -62,8 +62,7 @@ const (
 
 	// How far others have read and got messages is told in direct chats only if both tell
 	// (chat-api.md §0.7), of delivery in small chats only.
-	othersRead = `CASE WHEN c.kind <> 'direct' THEN coalesce((SELECT x.read_seq FROM members AS x
-			WHERE x.chat_id = c.id AND x.user_id <> i.user_id AND x.state = 'active' ORDER BY x.read_seq DESC LIMIT 1), 0)
+	othersRead = `CASE WHEN c.kind <> 'direct' THEN CASE WHEN c.top_reader = i.user_id THEN c.next_read ELSE c.top_read END
 		WHEN ` + notTold + ` THEN 0 ELSE coalesce(o.read_seq, 0) END`
 	othersDelivered = `CASE WHEN c.kind <> 'direct' AND c.member_count > (SELECT n FROM small) THEN 0
 		WHEN c.kind <> 'direct' THEN coalesce((SELECT max(x.delivered_seq) FROM members AS x WHERE x.chat_id = c.id AND x.user_id <> i.user_id AND x.state = 'active'), 0)
@@ -185,7 +184,7 @@ func (tx chatTx) MemberOf(ctx context.Context, user, id int64) (m chat.Member, c
 	return m, c, cf.finish()
 }
 
-const activeOf = `SELECT c.id, c.member_count FROM members AS i JOIN chats AS c ON c.id = i.chat_id
+const activeOf = `SELECT c.id, c.member_count, i.visible_from_seq FROM members AS i JOIN chats AS c ON c.id = i.chat_id
 	WHERE i.user_id = $1 AND i.state = 'active' AND NOT i.hidden AND c.state = 'active'
 	ORDER BY c.last_activity_at DESC, c.id DESC LIMIT $2`
 
@@ -193,7 +192,7 @@ const activeOf = `SELECT c.id, c.member_count FROM members AS i JOIN chats AS c 
 func (tx chatTx) ActiveOf(ctx context.Context, user int64, limit int) (found []chat.Place, err error) {
 	err = tx.query(ctx, activeOf, args(user, limit), func(r row) error {
 		var p chat.Place
-		if err := r.Scan(&p.Chat, &p.Members); err != nil {
+		if err := r.Scan(&p.Chat, &p.Members, &p.VisibleFromSeq); err != nil {
 			return fmt.Errorf("scan chat: %w", err)
 		}
 		found = append(found, p)
