@@ -324,11 +324,14 @@ func (a *Accounts) Delete(ctx context.Context, by Caller, id int64) error {
 // numericID is the account id that an external id is itself, 0 if it is none.
 func (a *Accounts) numericID(externalID string) int64 {
 	n, err := strconv.ParseInt(externalID, 10, 64)
-	if !a.o.External.NumericIDs || a.o.Mode == Builtin || err != nil || n < 1 || n > maxNumericID || fmt.Sprint(n) != externalID {
+	if !a.numbersElsewhere() || err != nil || n < 1 || n > maxNumericID || fmt.Sprint(n) != externalID {
 		return 0
 	}
 	return n
 }
+
+// numbersElsewhere tells whether the operator's application numbers its people here too.
+func (a *Accounts) numbersElsewhere() bool { return a.o.External.NumericIDs && a.o.Mode != Builtin }
 
 // maxNumericID leaves room above for the accounts that are numbered here.
 const maxNumericID = 1 << 52

@@ -19,6 +19,7 @@ type ExternalOptions struct {
 	// and picture.
 	UserClaim, NameClaim, EmailClaim, PictureClaim string
 	// NumericIDs makes an external id that is a number, up to 2^52, the account's id too.
+	// Other accounts get numbers above that.
 	NumericIDs bool
 }
 
@@ -71,8 +72,8 @@ func (a *Accounts) verifyExternal(ctx context.Context, raw string) (out external
 	if out.user, err = text(all[o.UserClaim], o.UserClaim); err == nil {
 		out.user, err = externalField(out.user)
 	}
-	if err != nil {
-		return out, fmt.Errorf("%w: %w", ErrUnauthorized, err)
+	if err != nil { // of the token, not of a field that the client sent
+		return out, fmt.Errorf("%w: %v", ErrUnauthorized, err)
 	}
 	// What does not fit is left out: the person is known without it.
 	out.name, _ = text(all[o.NameClaim], o.NameClaim)
@@ -135,7 +136,8 @@ func (a *Accounts) provision(ctx context.Context, c externalClaims) (acc Account
 			return Account{}, err
 		}
 	}
-	return Account{}, fmt.Errorf("%w: account of external user %q: %w", ErrUnauthorized, c.user, err)
+	a.log.Warn("somebody of the external application cannot have an account: their number is another account's", "number", c.user)
+	return Account{}, fmt.Errorf("%w: account of external user %q: %v", ErrUnauthorized, c.user, err)
 }
 
 // fromClaims is the account that claims describe. What of them is not acceptable is left out.

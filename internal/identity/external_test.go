@@ -64,6 +64,9 @@ func TestExternalFirstContact(t *testing.T) {
 		} {
 			_, err := h.Authenticate(t.Context(), raw)
 			h.want(what, err, identity.ErrUnauthorized)
+			if field := new(identity.FieldError); errors.As(err, &field) {
+				t.Errorf("%s: %v is about a field that nobody sent", what, err)
+			}
 		}
 		if err := h.Suspend(t.Context(), identity.Operator("x"), 1); err != nil {
 			t.Fatal(err)
@@ -111,30 +114,40 @@ func TestExternalFirstContactOfMany(t *testing.T) {
 
 func TestExternalNumericIDs(t *testing.T) {
 	each(t, outside(t, identity.Both, true), func(t *testing.T, h *harness) {
-		h.register("ann") // has the number 1
+		ann := h.register("ann") // accounts made here are numbered past all of theirs
+		if ann.Account.ID != 1<<52+1 {
+			t.Errorf("ann is %d", ann.Account.ID)
+		}
 		contact := func(sub string) (identity.Caller, error) { return h.Authenticate(t.Context(), foreign(t, h, sub, ``)) }
 		for sub, want := range map[string]int64{`"40"`: 40, `41`: 41, `"1000"`: 1000} {
 			if c, err := contact(sub); err != nil || c.User != want {
 				t.Errorf("%s is %d, %v", sub, c.User, err)
 			}
 		}
-		// The number of an account that is not theirs lets nobody in.
-		_, err := contact(`"1"`)
-		h.want("ann's number", err, identity.ErrUnauthorized)
-		// Accounts made here are numbered past them.
-		if g := h.register("bob"); g.Account.ID != 1001 {
+		if c, err := contact(`"1"`); err != nil || c.User != 1 {
+			t.Errorf("their first is %d, %v", c.User, err)
+		}
+		if g := h.register("bob"); g.Account.ID != ann.Account.ID+1 {
 			t.Errorf("bob is %d", g.Account.ID)
 		}
 		for _, sub := range []string{`"042"`, `"0"`, `"-5"`, `"9007199254740991"`, `"1e3"`, `"abc"`} {
-			if c, err := contact(sub); err != nil || c.User <= 1001 || c.User > 1100 {
+			if c, err := contact(sub); err != nil || c.User <= ann.Account.ID+1 || c.User > ann.Account.ID+100 {
 				t.Errorf("%s is %d, %v", sub, c.User, err)
 			}
 		}
 		if acc, created, err := h.UpsertExternal(t.Context(), identity.Operator("x"), "500", identity.AccountSpec{Name: text("x")}); err != nil || !created || acc.ID != 500 {
 			t.Errorf("%+v, %v, %v", acc, created, err)
 		}
-		if g := h.register("eve"); g.Account.ID <= 1001 {
-			t.Errorf("eve is %d", g.Account.ID)
+		// The number of an account from before they were numbered lets nobody in.
+		if err := h.store.Accounts().Update(t.Context(), func(tx identity.Tx) error {
+			return tx.AddAccount(t.Context(), &identity.Account{ID: 2, Name: "old", Role: "admin", Kind: "human", State: "active"})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := contact(`"2"`)
+		h.want("another's number", err, identity.ErrUnauthorized)
+		if taken := new(identity.TakenError); errors.As(err, &taken) {
+			t.Errorf("it is told which field is taken: %v", err)
 		}
 	})
 }

@@ -112,6 +112,12 @@ func (a *Accounts) mustVerify(acc Account) bool {
 
 // add stores an account and announces it; without an actor it made itself.
 func (a *Accounts) add(ctx context.Context, tx Tx, acc *Account, how, actor string) error {
+	if acc.ID == 0 && a.numbersElsewhere() {
+		// Else it takes the number of somebody there, who then could never come in.
+		if err := tx.NumberAbove(ctx, maxNumericID); err != nil {
+			return err
+		}
+	}
 	if err := tx.AddAccount(ctx, acc); err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ type Tx interface {
 type AccountTx interface {
 	// AddAccount stores a and sets its ID, unless it has one: then it gets that one.
 	AddAccount(ctx context.Context, a *Account) error
+	// NumberAbove has AddAccount give numbers above n from now on.
+	NumberAbove(ctx context.Context, n int64) error
 	// SaveAccount stores all of a but ID, Seq, LastSeenAt and CreatedAt.
 	SaveAccount(ctx context.Context, a Account) error
 	Account(ctx context.Context, id int64) (Account, error)

@@ -41,6 +41,9 @@ const (
 	// (SQLite's AUTOINCREMENT does), so it is moved past them, by one transaction at a time.
 	lockNumbers = `SELECT pg_advisory_xact_lock(4702394921427289)`
 	skipNumbers = `SELECT setval('users_id_seq', $1) FROM users_id_seq WHERE last_value < $1`
+
+	skipNumbersSQLite  = `UPDATE sqlite_sequence SET seq = $1 WHERE name = 'users' AND seq < $1`
+	beginNumbersSQLite = `INSERT INTO sqlite_sequence (name, seq) SELECT 'users', $1 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'users')`
 )
 
 // AddAccount stores an account and sets its id, unless it has one.
@@ -60,11 +63,22 @@ func (tx accountTx) AddAccount(ctx context.Context, a *identity.Account) error {
 	if query == insertAccount || tx.dialect != Postgres {
 		return nil
 	}
-	if _, err := tx.exec(ctx, lockNumbers); err != nil {
-		return fmt.Errorf("add account: %w", err)
+	return tx.NumberAbove(ctx, a.ID)
+}
+
+// NumberAbove moves the numbers of accounts that are added past n.
+func (tx accountTx) NumberAbove(ctx context.Context, n int64) error {
+	statements := []string{skipNumbersSQLite, beginNumbersSQLite}
+	if tx.dialect == Postgres {
+		if _, err := tx.exec(ctx, lockNumbers); err != nil {
+			return fmt.Errorf("number accounts above %d: %w", n, err)
+		}
+		statements = []string{skipNumbers}
 	}
-	if _, err := tx.exec(ctx, skipNumbers, a.ID); err != nil {
-		return fmt.Errorf("add account: %w", err)
+	for _, s := range statements {
+		if _, err := tx.exec(ctx, s, n); err != nil {
+			return fmt.Errorf("number accounts above %d: %w", n, err)
+		}
 	}
 	return nil
 }
