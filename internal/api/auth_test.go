@@ -14,7 +14,7 @@ func TestRegisterLoginRefreshLogout(t *testing.T) {
 	s := start(t, options{})
 	nobody := s.anonymous()
 	got := nobody.do("POST", "/api/v2/auth/register", obj{"name": "Анна", "email": "Anna@Example.org", "password": password, "device": "phone"}).want(201)
-	got.is("token_type", "Bearer", "expires_in", 900, "user.name", "Анна", "user.email", "anna@example.org", "user.role", "user",
+	got.is("token_type", "bearer", "expires_in", 900, "user.name", "Анна", "user.email", "anna@example.org", "user.role", "user",
 		"user.privacy.last_seen", "contacts", "ws_url", "ws"+strings.TrimPrefix(s.url, "http")+"/connection/websocket")
 	if strings.Count(got.str("centrifugo_token"), ".") != 2 {
 		t.Errorf("no connection token: %s", got.body)
@@ -98,6 +98,14 @@ func TestS01_CookieOfWebClients(t *testing.T) {
 		}
 		pair, _, _ = strings.Cut(next.header.Get("Set-Cookie"), ";")
 		web.Set("Cookie", pair)
+		web.Del("X-Client") // the token of a cookie is not to be had in the body
+		next = s.anonymous().send(refresh).want(200)
+		if next.at("refresh_token") != nil || !strings.HasPrefix(next.header.Get("Set-Cookie"), name+"=kr_") {
+			t.Errorf("%s: without X-Client: %s %v", base, next.body, next.header)
+		}
+		pair, _, _ = strings.Cut(next.header.Get("Set-Cookie"), ";")
+		web.Set("Cookie", pair)
+		web.Set("X-Client", "web")
 		out := s.anonymous().send(request{method: "POST", path: "/api/v2/auth/logout", header: web}).want(204)
 		if !strings.HasPrefix(out.header.Get("Set-Cookie"), name+"=;") || !strings.Contains(out.header.Get("Set-Cookie"), "Max-Age=0") {
 			t.Errorf("%s: %v", base, out.header)

@@ -14,7 +14,7 @@ import (
 // AuthReply is what somebody gets who has logged in (chat-api.md §C.1).
 type AuthReply struct {
 	AccessToken string `json:"access_token"`
-	TokenType   string `json:"token_type" enum:"Bearer"`
+	TokenType   string `json:"token_type" enum:"bearer"`
 	ExpiresIn   int    `json:"expires_in" doc:"Seconds"`
 	// RefreshToken is left out for web clients, who have it in a cookie.
 	RefreshToken    string      `json:"refresh_token,omitempty" doc:"Left out for web clients, who have it in a cookie"`
@@ -139,7 +139,7 @@ func (a *API) grant(ctx context.Context, c *call, status int, g identity.Grant, 
 		return nil, err
 	}
 	out := &granted{Status: status, Body: AuthReply{
-		AccessToken: g.AccessToken, TokenType: "Bearer", ExpiresIn: int(g.AccessExpires.Sub(a.o.Clock()).Round(time.Second) / time.Second),
+		AccessToken: g.AccessToken, TokenType: "bearer", ExpiresIn: int(g.AccessExpires.Sub(a.o.Clock()).Round(time.Second) / time.Second),
 		RefreshToken: g.RefreshToken, SessionID: g.Session.ID, WSURL: c.socket(), User: a.me(&g.Account),
 	}}
 	c.Caller = identity.Caller{User: g.Account.ID, Session: g.Session.ID, Role: g.Account.Role, Name: g.Account.Name, LoginAt: g.Session.CreatedAt}
@@ -156,7 +156,9 @@ func (a *API) grant(ctx context.Context, c *call, status int, g identity.Grant, 
 }
 
 // web tells whether the client is a web page, which keeps its refresh token in a cookie.
-func (c *call) web() bool { return c.r.Header.Get("X-Client") == "web" }
+// One that showed the cookie is, whatever it says: a script that got into the page could
+// leave the header out to read the token in the body.
+func (c *call) web() bool { return c.cookied || c.r.Header.Get("X-Client") == "web" }
 
 // socket is the address of the realtime server for the client.
 func (c *call) socket() string {
@@ -191,6 +193,7 @@ func (c *call) cookieToken() (string, error) {
 	if c.r.Header.Get("X-Requested-With") == "" {
 		return "", apierror.NewField("X-Requested-With", apierror.Required)
 	}
+	c.cookied = true
 	return cookie.Value, nil
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"runtime/debug"
@@ -22,6 +23,8 @@ type call struct {
 	// base is the server's address as the client sees it.
 	base string
 	r    *http.Request
+	// cookied tells that a refresh token was taken from the cookie.
+	cookied bool
 }
 
 type callKey struct{}
@@ -115,8 +118,20 @@ func (a *API) checkBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > limit {
 		return &http.MaxBytesError{Limit: limit}
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	r.Body = http.MaxBytesReader(w, received{r.Body}, limit)
 	return nil
+}
+
+// received is a body whose end never comes: broken off, late, or in chunks that are none
+// (guarantees.md S26). That is the client's fault.
+type received struct{ io.ReadCloser }
+
+func (b received) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // as io.Reader has it
+		err = apierror.New(apierror.BadRequest, err)
+	}
+	return n, err
 }
 
 // uploading tells whether the body of r is a file, or a part of one.
