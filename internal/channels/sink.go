@@ -32,6 +32,7 @@ func (c *Channels) Deliver(ctx context.Context, events []event.Event) (int, erro
 			return i, fmt.Errorf("handle %s: %w", e.Type, err)
 		}
 		c.handled.Store(e.Pos)
+		c.endTyping(e)
 		if err := c.announce(ctx, node, e); err != nil {
 			return i, fmt.Errorf("announce %s: %w", e.Type, err)
 		}
@@ -268,6 +269,16 @@ func (c *Channels) publish(ctx context.Context, node *realtime.Node, channel str
 	pos := protocol.StreamPosition{Offset: it.pub.Offset, Epoch: c.o.Log.Epoch()}
 	_, err := node.Publish(ctx, channel, it.pub.Data, realtime.PublishOptions{JSON: true, Position: &pos})
 	return err
+}
+
+// endTyping lets who has sent a message be no longer typing (chat-api.md §0.8).
+func (c *Channels) endTyping(e *event.Event) {
+	if e.Type != event.MessageCreated || c.o.Typing == nil {
+		return
+	}
+	id, _ := event.StreamOf(e.Stream)
+	_, user := event.StreamOf(e.Actor) // a user acts by the name of the user's stream
+	c.o.Typing.Sent(user, id)
 }
 
 // messageSeq is the number of the message that an event announces, 0 for other events.
