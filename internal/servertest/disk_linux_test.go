@@ -20,8 +20,9 @@ import (
 )
 
 // failing makes system calls of a running process fail from now on, as faults says
-// (strace, --inject). It returns where the calls are recorded.
-func failing(t *testing.T, pid int, faults string) (record string) {
+// (strace, --inject) with more arguments, until stop is called. The calls are recorded in
+// a file.
+func failing(t *testing.T, pid int, faults string, more ...string) (record string, stop func()) {
 	t.Helper()
 	path, err := exec.LookPath("strace")
 	if err != nil {
@@ -29,7 +30,8 @@ func failing(t *testing.T, pid int, faults string) (record string) {
 	}
 	record = filepath.Join(t.TempDir(), "calls")
 	calls, _, _ := strings.Cut(faults, ":")
-	cmd := exec.Command(path, "-f", "-ttt", "-o", record, "-e", "trace="+calls, "-e", "inject="+faults, "-p", strconv.Itoa(pid))
+	args := []string{"-f", "-ttt", "-o", record, "-e", "trace=" + calls, "-e", "inject=" + faults, "-p", strconv.Itoa(pid)}
+	cmd := exec.Command(path, append(args, more...)...)
 	said, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -37,10 +39,11 @@ func failing(t *testing.T, pid int, faults string) (record string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended with the process
 		_ = cmd.Wait()
 	})
+	t.Cleanup(stop)
 	lines := bufio.NewScanner(said)
 	if !lines.Scan() || !strings.Contains(lines.Text(), "attached") {
 		t.Fatalf("strace: %s", lines.Text())
@@ -49,7 +52,7 @@ func failing(t *testing.T, pid int, faults string) (record string) {
 		for lines.Scan() {
 		}
 	}()
-	return record
+	return record, stop
 }
 
 // firstFailure returns when the first call failed that was made to.
@@ -136,7 +139,7 @@ func TestR06_AFailingDiskEndsTheProcess(t *testing.T) {
 				}
 			})
 			until(t, "100 messages acknowledged", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return len(l.acked) >= 100 })
-			record := failing(t, p.Pid, c.faults)
+			record, _ := failing(t, p.Pid, c.faults)
 			code, ended := p.ExitCode(limit)
 			gone := time.Now()
 			if !ended {

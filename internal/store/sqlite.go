@@ -328,6 +328,9 @@ func (w *writer) failedCommit(err error) {
 		case sqlitecode.SQLITE_FULL, sqlitecode.SQLITE_BUSY, sqlitecode.SQLITE_CONSTRAINT:
 			return
 		}
+		if e.Code() == sqlitecode.SQLITE_IOERR_SHMSIZE { // no room for the index of the write-ahead log
+			return
+		}
 	}
 	w.store.breakDown(fmt.Errorf("commit: %w", err))
 }
