@@ -128,7 +128,7 @@ type received struct{ io.ReadCloser }
 
 func (b received) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // as io.Reader has it
+	if err != nil && err != io.EOF {
 		err = apierror.New(apierror.BadRequest, err)
 	}
 	return n, err

@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -216,15 +217,22 @@ func TestS26_AmbiguousRequestsAreRefused(t *testing.T) {
 		"two hosts":           "Host: evil.example\r\n",
 		"unknown encoding":    "Transfer-Encoding: identity\r\n",
 		"space in the header": "Content-Length : 2\r\n",
+		"chunk of no size":    "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
 	} {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(conn, "POST /api/v2/auth/login HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n%s\r\n{}", address, head)
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err == nil && resp.StatusCode != 400 && resp.StatusCode != 501 {
-			t.Errorf("%s: %d", name, resp.StatusCode)
+		in := bufio.NewReader(conn)
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil || resp.StatusCode != 400 && resp.StatusCode != 501 {
+			t.Errorf("%s: %v %v", name, resp, err)
+			continue
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		if _, err := in.ReadByte(); err == nil {
+			t.Errorf("%s: the connection goes on", name)
 		}
 		conn.Close()
 	}

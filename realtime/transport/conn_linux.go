@@ -270,8 +270,8 @@ var headEnd = []byte("\r\n\r\n")
 // takeHead gathers the head of the request and acts on it when it is there.
 func (c *pollConn) takeHead(p []byte) bool {
 	defer c.contain()
-	head, from := p, 0
-	if len(c.early) > 0 {
+	head, from, seen := p, 0, len(c.early)
+	if seen > 0 {
 		from = max(len(c.early)-len(headEnd)+1, 0)
 		c.early = append(c.early, p...)
 		head = c.early
@@ -279,6 +279,12 @@ func (c *pollConn) takeHead(p []byte) bool {
 	limit := c.server.o.HeaderBytes
 	end := bytes.Index(head[from:], headEnd)
 	if end += from + len(headEnd); end < from+len(headEnd) {
+		if ambiguous(head, seen) {
+			c.early = nil
+			c.server.refused(refusedBad)
+			c.refuse(reply(http.StatusBadRequest, strayCharacter))
+			return true
+		}
 		if len(head) < limit {
 			if len(c.early) == 0 {
 				c.early = append([]byte(nil), p...)

@@ -53,7 +53,7 @@ var pollBuffers = sync.Pool{New: func() any { return new([pollBuffer]byte) }}
 func (s *Server) poll(ln net.Listener) (net.Listener, error) {
 	tcp, ok := ln.(*net.TCPListener)
 	if !ok {
-		return ln, nil
+		return s.filtered(ln), nil
 	}
 	// A duplicate, because the runtime would be woken by each connection as long as it
 	// watches the listener too.
@@ -64,7 +64,7 @@ func (s *Server) poll(ln net.Listener) (net.Listener, error) {
 	if err := ln.Close(); err != nil {
 		return ln, errors.Join(err, unix.Close(fd))
 	}
-	e := &engine{server: s, listener: fd, web: newHandoff(ln.Addr())}
+	e := &engine{server: s, listener: fd, web: newHandoff(ln.Addr(), s.o.HeaderBytes)}
 	e.listening.Store(true)
 	for range s.o.Pollers {
 		p, err := newPoller(e)

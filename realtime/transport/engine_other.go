@@ -10,7 +10,7 @@ import (
 // engine is not used here: every connection is a stream.
 type engine struct{}
 
-func (s *Server) poll(ln net.Listener) (net.Listener, error) { return ln, nil }
+func (s *Server) poll(ln net.Listener) (net.Listener, error) { return s.filtered(ln), nil }
 
 func (s *Server) stopAccepting() {}
 

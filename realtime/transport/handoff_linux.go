@@ -10,25 +10,26 @@ import (
 
 // handoff is the listener through which net/http gets its connections.
 type handoff struct {
-	addr   net.Addr
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	addr        net.Addr
+	headerBytes int // see Options
+	conns       chan net.Conn
+	closed      chan struct{}
+	once        sync.Once
 
 	mu   sync.Mutex
 	open map[*handedConn]struct{}
 }
 
-func newHandoff(addr net.Addr) *handoff {
+func newHandoff(addr net.Addr, headerBytes int) *handoff {
 	return &handoff{
-		addr: addr, conns: make(chan net.Conn), closed: make(chan struct{}),
+		addr: addr, headerBytes: headerBytes, conns: make(chan net.Conn), closed: make(chan struct{}),
 		open: make(map[*handedConn]struct{}),
 	}
 }
 
 // wrap returns conn, of which early has been read already, as net/http gets it.
 func (h *handoff) wrap(conn *net.TCPConn, early []byte) *handedConn {
-	c := &handedConn{TCPConn: conn, early: early, from: h}
+	c := &handedConn{TCPConn: conn, early: early, from: h, filter: filter{strict: strict{limit: h.headerBytes}}}
 	h.mu.Lock()
 	h.open[c] = struct{}{}
 	h.mu.Unlock()
@@ -83,6 +84,7 @@ type handedConn struct {
 	*net.TCPConn // net/http half-closes it
 	early        []byte
 	from         *handoff
+	filter       filter // of who reads
 
 	mu          sync.Mutex
 	read, write lateness
@@ -145,12 +147,24 @@ func (c *handedConn) Close() error {
 
 // Read implements [net.Conn].
 func (c *handedConn) Read(p []byte) (int, error) {
+	if c.filter.bad {
+		return 0, errAmbiguous
+	}
 	if len(c.early) == 0 {
-		return c.TCPConn.Read(p)
+		n, err := c.TCPConn.Read(p)
+		return c.filter.pass(p[:n], err)
 	}
 	n := copy(p, c.early)
 	if c.early = c.early[n:]; len(c.early) == 0 {
 		c.early = nil
 	}
-	return n, nil
+	return c.filter.pass(p[:n], nil)
+}
+
+// unfiltered ends the filter, once the connection is no longer one of requests, and
+// returns what was not read yet.
+func (c *handedConn) unfiltered() (net.Conn, []byte) {
+	rest := append(c.filter.held, c.early...)
+	c.filter, c.early = filter{strict: strict{blind: true}}, nil
+	return c, rest
 }

@@ -227,7 +227,7 @@ func TestBadUpgrades(t *testing.T) {
 		"body":                {upgradeRequest + "Content-Length: 5\r\n\r\nhello", 400, 400},
 		"chunks":              {upgradeRequest + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 400},
 		"two hosts":           {upgradeRequest + "Host: other\r\n\r\n", 400, 400},
-		"bare line feed":      {upgradeRequest + "X: a\nY: b\r\n\r\n", 400, 101},
+		"bare line feed":      {upgradeRequest + "X: a\nY: b\r\n\r\n", 400, 400},
 		"bare return":         {upgradeRequest + "X: a\rY: b\r\n\r\n", 400, 400},
 		"NUL":                 {upgradeRequest + "X: a\x00b\r\n\r\n", 400, 400},
 		"other path":          {replace("/connection/websocket", "/connection/websocketx"), 404, 404},

@@ -163,7 +163,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, more ...net.Listene
 	var others sync.WaitGroup
 	defer others.Wait()
 	for _, other := range more {
-		others.Go(func() { _ = web.Serve(s.secured(other)) }) // it ends with the first
+		others.Go(func() { _ = web.Serve(s.filtered(s.secured(other))) }) // it ends with the first
 	}
 	go func() {
 		defer close(webEnded)
@@ -198,6 +198,11 @@ func (s *Server) secured(ln net.Listener) net.Listener {
 // StopWithin replaces Options.StopTimeout for the stop that is to come: a program that
 // has to end does not wait as long.
 func (s *Server) StopWithin(d time.Duration) { s.stopWithin.Store(int64(d)) }
+
+// filtered is ln without ambiguous requests.
+func (s *Server) filtered(ln net.Listener) net.Listener {
+	return filtered{ln, s.o.HeaderBytes, s.o.HeaderTimeout}
+}
 
 // stop ends everything that Serve began.
 func (s *Server) stop(ctx context.Context, web *http.Server, ticks <-chan time.Time) {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -123,13 +124,17 @@ func (h *handshake) Write(p []byte) (int, error) { return h.out.Write(p) }
 var errBadRequest = ws.RejectConnectionError(
 	ws.RejectionStatus(http.StatusBadRequest), ws.RejectionReason("bad request"))
 
-// ambiguous tells whether head has control characters other than tabs and whole line
-// ends, which others may read otherwise (guarantees.md S26).
-func ambiguous(head []byte) bool {
-	for i, c := range head {
-		switch {
+// strayCharacter is why a head is refused that is ambiguous.
+const strayCharacter = "stray control character"
+
+// ambiguous tells whether head has from an index on control characters other than tabs
+// and whole line ends, which others may read otherwise (guarantees.md S26). The end of a
+// line may be cut in two by the end of head.
+func ambiguous(head []byte, from int) bool {
+	for i := from; i < len(head); i++ {
+		switch c := head[i]; {
 		case c == '\r':
-			if i+1 == len(head) || head[i+1] != '\n' {
+			if i+1 < len(head) && head[i+1] != '\n' {
 				return true
 			}
 		case c == '\n':
@@ -146,9 +151,9 @@ func ambiguous(head []byte) bool {
 // upgrade answers a request whose head is given, which it changes. If it is ok the
 // connection has been admitted.
 func (s *Server) upgrade(head []byte) (response []byte, h hello, ok bool) {
-	if ambiguous(head) {
+	if ambiguous(head, 0) {
 		s.refused(refusedBad)
-		return reply(http.StatusBadRequest, "stray control character"), h, false
+		return reply(http.StatusBadRequest, strayCharacter), h, false
 	}
 	var (
 		n        negotiation
@@ -292,5 +297,11 @@ func (s *Server) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	s.adopt(conn, slices.Clone(early), s.hello(&n, headers))
+	early = slices.Clone(early)
+	if c, ok := conn.(interface{ unfiltered() (net.Conn, []byte) }); ok {
+		var rest []byte
+		conn, rest = c.unfiltered()
+		early = append(early, rest...)
+	}
+	s.adopt(conn, early, s.hello(&n, headers))
 }
