@@ -34,7 +34,10 @@ func (a *API) keep(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	c := callOf(ctx.Context())
-	if err := a.keepReply(ctx, c, r, w, key, next); err != nil {
+	err := a.Keep(w, r, c.Actor(), uploading(r), func(w http.ResponseWriter) {
+		next(huma.WithContext(humago.NewContext(ctx.Operation(), r, w), ctx.Context()))
+	})
+	if err != nil {
 		e := apierror.From(err)
 		if e.Code == apierror.Internal {
 			a.log.Error("idempotency failed", "request_id", c.id, "error", err)
@@ -43,17 +46,21 @@ func (a *API) keep(ctx huma.Context, next func(huma.Context)) {
 	}
 }
 
-func (a *API) keepReply(ctx huma.Context, c *call, r *http.Request, w http.ResponseWriter, key string, next func(huma.Context)) error {
+// Keep answers a request that has an Idempotency-Key: with the reply that who got to the
+// first one with that key, or by serving it with next, which writes to what it is given.
+// The caller bounds the body, and writes the error if there is one; then nothing has been
+// written. Of an upload the body is not looked at.
+func (a *API) Keep(w http.ResponseWriter, r *http.Request, who string, upload bool, next func(http.ResponseWriter)) error {
+	key := r.Header.Get("Idempotency-Key")
 	if !printable(key) || len(key) > maxKey {
 		return apierror.NewField("Idempotency-Key", apierror.Invalid)
 	}
-	request, err := fingerprint(r)
+	request, err := fingerprint(r, upload)
 	if err != nil {
 		return err
 	}
-	who := c.Actor()
 	now := a.o.Clock()
-	claimed, was, status, stored, err := a.o.Replies.ClaimReply(ctx.Context(), who, key, request, now.UnixMilli(), now.Add(-keptFor).UnixMilli())
+	claimed, was, status, stored, err := a.o.Replies.ClaimReply(r.Context(), who, key, request, now.UnixMilli(), now.Add(-keptFor).UnixMilli())
 	switch {
 	case err != nil:
 		return err
@@ -69,7 +76,7 @@ func (a *API) keepReply(ctx huma.Context, c *call, r *http.Request, w http.Respo
 		return nil
 	}
 	// The reply is kept even if the client does not wait for it.
-	after := context.WithoutCancel(ctx.Context())
+	after := context.WithoutCancel(r.Context())
 	first := &recorder{ResponseWriter: w}
 	done := false
 	defer func() {
@@ -77,15 +84,15 @@ func (a *API) keepReply(ctx huma.Context, c *call, r *http.Request, w http.Respo
 			return
 		}
 		if err := a.o.Replies.DropReply(after, who, key); err != nil {
-			a.log.Warn("give back idempotency key", "request_id", c.id, "error", err)
+			a.log.Warn("give back idempotency key", "request_id", w.Header().Get(apierror.HeaderRequestID), "error", err)
 		}
 	}()
-	next(huma.WithContext(humago.NewContext(ctx.Operation(), r, first), ctx.Context()))
+	next(first)
 	if first.status < 200 || first.status > 299 || first.body.Len() > maxKept {
 		return nil
 	}
 	if err := a.o.Replies.KeepReply(after, who, key, first.status, first.body.String()); err != nil {
-		a.log.Warn("keep reply", "request_id", c.id, "error", err)
+		a.log.Warn("keep reply", "request_id", w.Header().Get(apierror.HeaderRequestID), "error", err)
 		return nil
 	}
 	done = true
@@ -94,14 +101,14 @@ func (a *API) keepReply(ctx huma.Context, c *call, r *http.Request, w http.Respo
 
 // fingerprint is what a repeated request must agree in. Of an upload that is its length:
 // what it holds is not kept to be compared.
-func fingerprint(r *http.Request) (string, error) {
+func fingerprint(r *http.Request, upload bool) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s?%s\n", r.Method, r.URL.Path, r.URL.RawQuery)
-	if uploading(r) {
+	if upload {
 		fmt.Fprintf(h, "%d", r.ContentLength)
 		return hex.EncodeToString(h.Sum(nil)), nil
 	}
-	b, err := io.ReadAll(r.Body) // bounded by checkBody
+	b, err := io.ReadAll(r.Body) // bounded by who calls Keep
 	if err != nil {
 		return "", fmt.Errorf("read body: %w", err)
 	}

@@ -165,7 +165,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 // Status is the HTTP status in the contract. In B, a text that is empty or too long is
 // 400 (chat-api.md §B.5).
 func (e *Error) Status(c Contract) int {
-	if c == B && e.Code == Validation && len(e.Fields) == 1 && e.Fields[0].Name == "text" {
+	if c == B && e.Code == Validation && len(e.Fields) == 1 && (e.Fields[0].Name == "text" || e.Fields[0].Name == "content") {
 		return 400
 	}
 	return statuses[e.Code][c]

@@ -47,6 +47,7 @@ func TestFrom(t *testing.T) {
 		{apierror.New(apierror.BadRequest, nil), "bad_request", 400, 422, 400},
 		{&chat.FieldError{Field: "title", Reason: "must not be empty"}, "validation", 422, 422, 422},
 		{&chat.FieldError{Field: "text", Reason: "must not be empty"}, "validation", 422, 400, 422},
+		{&chat.FieldError{Field: "content", Reason: "must not be empty"}, "validation", 422, 400, 422},
 		{&chat.LimitError{Field: "text", Got: 2, Limit: 1, Unit: "characters"}, "validation", 422, 400, 422},
 		{chat.ErrNotFound, "not_found", 404, 403, 404},
 		{chat.ErrForbidden, "forbidden", 403, 403, 403},

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -71,6 +72,9 @@ func (s *Service) NotifyAll(ctx context.Context, actor int64, notice SystemNotic
 func (s *Service) checkNotice(n *SystemNotice) (err error) {
 	setDefault(&n.Level, Info)
 	if n.Content, err = s.text(n.Content); err != nil {
+		if long := (*LimitError)(nil); errors.As(err, &long) {
+			long.Field = "content"
+		}
 		return err
 	}
 	switch {

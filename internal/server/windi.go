@@ -21,7 +21,7 @@ func (s *Server) newWindi(b *backend) (*windi.Contract, error) {
 		PublicURL: s.cfg.HTTPServer.PublicURL, WebSocketPath: s.cfg.WebSocket.HandlerPrefix,
 		CustomEvents: k.CustomEvents, Guard: k.GuardServerPublish,
 		NoProxyEndpoints: !w.ProxyEndpoints, ProxySecret: w.ProxySecret,
-		Limits: b.api, Version: s.o.Version, Ready: func() bool { return s.ready() == nil }, Logger: s.log,
+		Limits: b.api, Keep: b.api.Keep, Version: s.o.Version, Ready: func() bool { return s.ready() == nil }, Logger: s.log,
 	}
 	for _, network := range w.ProxyAllow {
 		p, err := netip.ParsePrefix(network)
@@ -61,15 +61,14 @@ func (n nodeLater) Info() realtime.Info { return n.s.node.Info() }
 // are stored, or refused, as chat.guard_server_publish says.
 type guardedNode struct {
 	*realtime.Node
-	guard func(ctx context.Context, channel string, data []byte) (handled bool, err error)
+	guard func(ctx context.Context, channel string, data []byte) (place protocol.StreamPosition, handled bool, err error)
 }
 
 // Publish implements serverapi.Node.
 func (n guardedNode) Publish(ctx context.Context, channel string, data []byte, o realtime.PublishOptions) (protocol.StreamPosition, error) {
-	if handled, err := n.guard(ctx, channel, data); handled || err != nil {
-		return protocol.StreamPosition{}, err
+	if place, handled, err := n.guard(ctx, channel, data); handled || err != nil {
+		return place, err
 	}
-
 	return n.Node.Publish(ctx, channel, data, o)
 }
 

@@ -148,6 +148,8 @@ func TestB03_FormsThatAreNone(t *testing.T) {
 		{"", ``, 422, `["query","chat_id"]`},
 		{"", `{"channel":"chat:1"}`, 422, `["body","data"]`},
 		{"", `{"channel":5,"data":{}}`, 422, `["query","chat_id"]`},
+		{"", `{"channel":"","data":{}}`, 400, ""},
+		{"?channel=", `{"content":"x"}`, 400, ""},
 		{"?chat_id=x", `{"content":"x"}`, 422, `["query","chat_id"]`},
 		{"?chat_id=0", `{"content":"x"}`, 422, `["query","chat_id"]`},
 		{fmt.Sprintf("?chat_id=%d&channel=chat:77", id), `{"content":"x"}`, 400, ""},
@@ -463,12 +465,14 @@ func TestB12_NoticesAreReadByAllAndWrittenByAdministrators(t *testing.T) {
 	eq(t, "recovered", dig(r, "subscribe", "publications", 0, "data", "content"), "Ночью работы")
 	for data, loc := range map[string]string{
 		`{"type":"message","content":"x"}`:                 `["body","data","type"]`,
-		`{"type":"system","content":""}`:                   `["body","content"]`,
 		`{"type":"system","content":"x","level":"high"}`:   `["body","level"]`,
 		`{"type":"system","content":"x","starts_at":"no"}`: `["body","data","starts_at"]`,
 	} {
 		s.admin.call("POST", "/centrifugo/publish", object{"channel": "system:notifications", "data": json.RawMessage(data)}).
 			want(422).is(loc, "detail", 0, "loc")
+	}
+	for _, content := range []string{" ", strings.Repeat("я", 5000)} {
+		s.admin.call("POST", "/centrifugo/publish", object{"channel": "system:notifications", "data": object{"type": "system", "content": content}}).want(400)
 	}
 }
 

@@ -174,7 +174,13 @@ func (l *numbers) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		*l = make(numbers, 1)
 		return (*l)[0].UnmarshalJSONFrom(d)
 	}
-	return json.UnmarshalDecode(d, (*[]number)(l))
+	if err := json.UnmarshalDecode(d, (*[]number)(l)); err != nil {
+		return err
+	}
+	if slices.Contains(*l, 0) { // null within the list
+		return errValue("must be positive integers")
+	}
+	return nil
 }
 
 func (l numbers) ids() []int64 {

@@ -43,6 +43,7 @@ func (c *Contract) publishRequest(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	who.key = r.Header.Get(keyHeader)
 	out, err := c.publishForm(r.Context(), who, f)
 	if err != nil {
 		return reply{}, err
@@ -110,6 +111,9 @@ func formOf(r *request, body jsontext.Value) (form, error) {
 	if q.err != nil {
 		return form{}, q.err
 	}
+	if chatID == 0 && channel == "" && q.values.Has("channel") {
+		return form{}, errChannel
+	}
 	return parseForm(chatID, channel, body)
 }
 
@@ -129,7 +133,7 @@ func parseForm(chatID int64, channel string, body jsontext.Value) (form, error) 
 		f.channel = chatChannel + decimal(chatID)
 	}
 	named := ""
-	wrapped := json.Unmarshal(in.Channel, &named) == nil && named != ""
+	wrapped := in.Channel.Kind() == '"' && json.Unmarshal(in.Channel, &named) == nil && (named != "" || !beside)
 	switch {
 	case !wrapped && !beside:
 		return form{}, &invalid{loc: []any{"query", "chat_id"}, msg: "is required, or a channel"}

@@ -32,34 +32,38 @@ func (c *Contract) ClientPublish(ctx context.Context, user int64, channel string
 	if err := checkJSON(data); err != nil {
 		return asProtocol(err)
 	}
-	_, err = c.publish(ctx, author{user, caller.Admin()}, channel, jsontext.Value(data), "data")
+	_, err = c.publish(ctx, author{user: user, admin: caller.Admin()}, channel, jsontext.Value(data), "data")
 	return asProtocol(err)
 }
 
 // ServerPublish looks at what the server API publishes into a channel, as [Options.Guard]
-// says (chat-api.md §B.10). handled is true if it was a message, and has been stored: it is
-// announced like any other and must not be published once more. Otherwise, without an
-// error, it is to be published as it is. Errors are those of [Contract.ClientPublish].
-func (c *Contract) ServerPublish(ctx context.Context, channel string, data []byte) (handled bool, err error) {
+// says (chat-api.md §B.10). handled is true if it was a message, and has been stored: then
+// place is where it stands in the channel, and it must not be published once more, being
+// announced like any other. Otherwise, without an error, it is to be published as it is.
+// Errors are those of [Contract.ClientPublish].
+func (c *Contract) ServerPublish(ctx context.Context, channel string, data []byte) (place protocol.StreamPosition, handled bool, err error) {
 	id, ok := chatOf(channel)
 	if !ok || c.o.Guard == GuardAllow || !isMessage(data) {
-		return false, nil
+		return place, false, nil
 	}
 	if c.o.Guard == GuardDeny {
-		return false, protocol.ErrPermissionDenied
+		return place, false, protocol.ErrPermissionDenied
 	}
 	var in publication
 	if err := decode(data, &in, "data"); err != nil {
-		return false, asProtocol(err)
+		return place, false, asProtocol(err)
 	}
 	if in.sender() == 0 {
-		return false, nil
+		return place, false, nil
 	}
-	_, err = c.send(ctx, author{admin: true}, id, &in, []any{"data"})
+	out, err := c.send(ctx, author{admin: true}, id, &in, []any{"data"})
 	if errors.Is(err, chat.ErrNotFound) {
-		return false, nil // of nobody in this chat: passed on, not stored
+		return place, false, nil // of nobody in this chat: passed on, not stored
 	}
-	return err == nil, asProtocol(err)
+	if err != nil {
+		return place, false, asProtocol(err)
+	}
+	return out.position, true, nil
 }
 
 // isMessage tells whether data is an object of type "message".

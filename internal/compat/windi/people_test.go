@@ -245,7 +245,10 @@ func TestMessagesOfTheServerAPI(t *testing.T) {
 		{windi.GuardDeny, channel, `{"text":"test"}`, false, false},
 	} {
 		c := windi.New(windi.Options{Chats: s.chats, Guard: x.guard})
-		handled, err := c.ServerPublish(t.Context(), x.channel, []byte(x.data))
+		place, handled, err := c.ServerPublish(t.Context(), x.channel, []byte(x.data))
+		if handled && place.Offset != 3 { // after the group and that it was made
+			t.Errorf("place %v", place)
+		}
 		if handled != x.handled || (err != nil) != x.refused {
 			t.Errorf("guard %q: %s into %s: handled %v, %v", x.guard, x.data, x.channel, handled, err)
 		}
@@ -253,7 +256,7 @@ func TestMessagesOfTheServerAPI(t *testing.T) {
 	anna.call("GET", fmt.Sprintf("/history/%d", id)).want(200).is(`"from the backend"`, "messages", 1, "content").is(fmt.Sprint(anna.id), "messages", 1, "sender_id")
 	c := windi.New(windi.Options{Chats: s.chats})
 	for i := range 40 { // no rate bounds what a service sends
-		if _, err := c.ServerPublish(t.Context(), channel, []byte(message)); err != nil {
+		if _, _, err := c.ServerPublish(t.Context(), channel, []byte(message)); err != nil {
 			t.Fatalf("message %d: %v", i, err)
 		}
 	}

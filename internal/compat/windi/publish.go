@@ -21,6 +21,8 @@ const maxEvent = 4 << 10
 type author struct {
 	user  int64
 	admin bool
+	// key, if not empty, is the client id of the message that is sent.
+	key string
 }
 
 // authorOf refuses other services: they would be nobody.
@@ -28,7 +30,7 @@ func authorOf(by identity.Caller) (author, error) {
 	if by.User == 0 && !by.Admin() {
 		return author{}, chat.ErrForbidden
 	}
-	return author{by.User, by.Admin()}, nil
+	return author{user: by.User, admin: by.Admin()}, nil
 }
 
 // outcome is what became of a publication.
@@ -88,6 +90,12 @@ func (c *Contract) send(ctx context.Context, who author, chatID int64, in *publi
 	sending, err := in.sending(loc)
 	if err != nil {
 		return outcome{}, err
+	}
+	if who.key != "" {
+		if sending.ClientID != "" && sending.ClientID != who.key {
+			return outcome{}, &invalid{loc: at(loc, "client_id"), msg: "differs from the header " + keyHeader}
+		}
+		sending.ClientID = who.key
 	}
 	user := who.user
 	if user == 0 {

@@ -30,6 +30,11 @@ type Route struct {
 	serve           func(*Contract, *request) (reply, error)
 }
 
+const uploads = "POST /api/v1/files/upload"
+
+// creating are the endpoints whose first reply is repeated for the same Idempotency-Key.
+var creating = []string{"POST /api/v1/chats", uploads}
+
 // Routes are the endpoints, in the order of chat-api.md Part B.
 func Routes() []Route {
 	return []Route{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -58,27 +59,49 @@ type reply struct {
 	replayed bool
 }
 
+// keyHeader makes repetitions of a request harmless (chat-api.md §0.12).
+const keyHeader = "Idempotency-Key"
+
 // serve answers requests to a route: it recognizes the caller, counts the call, and writes
 // what the endpoint returns, or the error.
 func (c *Contract) serve(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(apierror.HeaderRequestID, apierror.RequestID(r))
+		w.Header().Set("Cache-Control", "no-store")
 		in := &request{Request: r, w: w}
-		var out reply
 		err := c.admit(in, route.Access)
-		if err == nil {
-			out, err = route.serve(c, in)
+		switch {
+		case err != nil:
+		case c.o.Keep != nil && r.Header.Get(keyHeader) != "" && slices.Contains(creating, r.Pattern):
+			upload := r.Pattern == uploads
+			if !upload {
+				r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			}
+			err = c.o.Keep(w, r, in.by.Actor(), upload, func(w http.ResponseWriter) {
+				in.w = w
+				c.answer(route, in)
+			})
+		default:
+			c.answer(route, in)
 		}
 		if err != nil {
 			c.refuse(w, r, err)
-			return
 		}
-		if out.replayed {
-			w.Header().Set("Idempotency-Replayed", "true")
-		}
-		setDefault(&out.status, http.StatusOK)
-		send(w, out.status, out.body)
 	})
+}
+
+// answer writes what an endpoint returns.
+func (c *Contract) answer(route Route, r *request) {
+	out, err := route.serve(c, r)
+	if err != nil {
+		c.refuse(r.w, r.Request, err)
+		return
+	}
+	if out.replayed {
+		r.w.Header().Set("Idempotency-Replayed", "true")
+	}
+	setDefault(&out.status, http.StatusOK)
+	send(r.w, out.status, out.body)
 }
 
 // admit finds out who calls, counts the call, and checks that the route is for them.
@@ -133,7 +156,6 @@ func credential(h http.Header) string {
 
 func send(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -232,7 +254,11 @@ func problems(e *apierror.Error, r *http.Request) []problem {
 		if name := names[f.Name]; name != "" {
 			f.Name = name
 		}
-		out[i] = problem{[]any{where, f.Name}, f.Message(lang), "value_error"}
+		in := where
+		if f.Name == keyHeader {
+			in = "header"
+		}
+		out[i] = problem{[]any{in, f.Name}, f.Message(lang), "value_error"}
 	}
 	return out
 }
@@ -261,7 +287,7 @@ func (c *Contract) explain(err error, lang string) (status int, text string) {
 		c.o.Logger.Error("publish for contract B", "error", err)
 	}
 	if len(e.Fields) > 0 {
-		return e.Status(apierror.B), e.Fields[0].Name + ": " + e.Fields[0].Message(lang)
+		return e.Status(apierror.B), e.Fields[0].Message(lang)
 	}
 	return e.Status(apierror.B), e.Message(lang)
 }

@@ -84,7 +84,7 @@ func (c *Contract) base(r *http.Request) *url.URL {
 		return u
 	}
 	u := &url.URL{Scheme: "http", Host: r.Host}
-	if r.TLS != nil {
+	if r.TLS != nil || r.URL.Scheme == "https" { // to us, or to a trusted proxy
 		u.Scheme = "https"
 	}
 	return u

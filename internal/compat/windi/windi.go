@@ -77,6 +77,10 @@ type Options struct {
 	ProxyAllow       []netip.Prefix
 	// Limits may be nil: then there are none.
 	Limits Limits
+	// Keep answers a request with an Idempotency-Key of who: with the reply that the first
+	// with that key got, or by next; nil serves every request. The key of a message is its
+	// client id and has nothing to do with it.
+	Keep func(w http.ResponseWriter, r *http.Request, who string, upload bool, next func(http.ResponseWriter)) error
 	// Address returns the IP address of who makes a request; nil means its peer's.
 	Address func(*http.Request) string
 	// Version is told by the endpoint health.
