@@ -138,6 +138,21 @@ func TestPasswords(t *testing.T) {
 	s.anonymous().do("POST", "/api/v2/auth/email/verify", obj{"token": "none"}).refused(422, "invalid_token")
 }
 
+func TestLoginsAreLimited(t *testing.T) {
+	s := start(t, options{accounts: func(o *identity.Options) { o.Limits.LoginFailures = 2 }})
+	s.person("Anna")
+	wrong := obj{"login": "anna1", "password": "wrong wrong wrong"}
+	for range 2 {
+		s.anonymous().do("POST", "/api/v2/auth/login", wrong).refused(401, "invalid_credentials")
+	}
+	got := s.anonymous().do("POST", "/api/v2/auth/login", wrong).refused(429, "rate_limited")
+	for name, want := range map[string]string{"Retry-After": "30", "X-RateLimit-Limit": "2", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "30"} {
+		if v := got.header.Get(name); v != want {
+			t.Errorf("%s: %q, not %q", name, v, want)
+		}
+	}
+}
+
 func TestFirstAdministrator(t *testing.T) {
 	s := start(t, options{})
 	token, err := s.accounts.FirstAdminToken(t.Context())

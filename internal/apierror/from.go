@@ -98,6 +98,7 @@ func (e *Error) typed(err error) bool {
 		size     *files.LimitError
 		offset   *files.OffsetError
 		body     *http.MaxBytesError
+		missing  *chat.UnknownUsersError
 	)
 	switch {
 	case errors.As(err, &conflict):
@@ -109,13 +110,16 @@ func (e *Error) typed(err error) bool {
 		e.Code, e.RetryAfter = RateLimited, rate.RetryAfter
 		e.Limit, e.Remaining, e.Window = rate.Limit, rate.Remaining, rate.Window
 	case errors.As(err, &limited):
-		e.Code, e.RetryAfter = RateLimited, limited.RetryAfter
+		e.Code, e.RetryAfter, e.Limit, e.Window = RateLimited, limited.RetryAfter, limited.Limit, limited.Window
 	case errors.As(err, &size):
 		e.Code, e.Details = TooLarge, map[string]any{"field": size.Field, "limit": size.Limit}
 	case errors.As(err, &offset):
 		e.Code, e.Details = UploadOffset, map[string]any{"offset": offset.Offset}
 	case errors.As(err, &body):
 		e.Code, e.Details = TooLarge, map[string]any{"field": "body", "limit": body.Limit}
+	case errors.As(err, &missing):
+		e.Code, e.Details = Validation, map[string]any{"user_ids": missing.Users}
+		e.Fields = []Field{{Name: "user_ids", Reason: Invalid, Text: "has somebody who is not there"}}
 	default:
 		return false
 	}

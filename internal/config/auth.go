@@ -16,7 +16,10 @@ type Auth struct {
 	AccessTokenTTL          time.Duration `key:"access_token_ttl" default:"15m" doc:"How long an access token is valid."`
 	RefreshTokenTTL         time.Duration `key:"refresh_token_ttl" default:"720h" doc:"How long a session lives without being refreshed; not less than access_token_ttl."`
 	Secret                  string        `key:"secret" secret:"yes" doc:"Key that signs access tokens, at least 32 bytes; empty is the one generated into the data folder."`
-	PasswordHashConcurrency int           `key:"password_hash_concurrency" default:"4" doc:"Most passwords hashed at once; each takes 19 MiB of memory."`
+	PasswordHashConcurrency int           `key:"password_hash_concurrency" default:"4" doc:"Most passwords hashed at once; each takes 64 MiB of memory."`
+	LoginFailures           int           `key:"login_failures" default:"5" doc:"Failed logins of an account in 15 minutes before each further one has to wait; 0 is the default. A device the account is known on is counted apart."`
+	LoginFailuresPerAddress int           `key:"login_failures_per_address" default:"20" doc:"The same for failed logins from one address."`
+	RegistrationsPerHour    int           `key:"registrations_per_hour" default:"10" doc:"Accounts that may be registered from one address in an hour; 0 is the default."`
 	FirstAdmin              FirstAdmin    `key:"first_admin"`
 	External                External      `key:"external"`
 }
@@ -41,7 +44,7 @@ type External struct {
 	NameClaim          string `key:"name_claim" default:"name" doc:"Claim with the name shown to others."`
 	EmailClaim         string `key:"email_claim" default:"email" doc:"Claim with the e-mail address."`
 	PictureClaim       string `key:"picture_claim" default:"picture" doc:"Claim with the address of a picture."`
-	NumericIDs         bool   `key:"numeric_ids" doc:"Take a number in user_claim as the user's id here too, so that ids in addresses and channels are those of your application."`
+	NumericIDs         bool   `key:"numeric_ids" doc:"Take a number in user_claim as the user's id here too, so that ids in addresses and channels are those of your application; accounts made here get numbers above 2^52 then."`
 	RequireExp         bool   `key:"require_exp" default:"true" doc:"Refuse tokens that never expire."`
 }
 

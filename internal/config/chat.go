@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"regexp"
 	"time"
 	_ "time/tzdata" // zones are the same wherever the server runs, also where the system has none
@@ -137,9 +136,5 @@ func (l *loader) checkCompat(o *ChatCompat) {
 	if _, err := time.LoadLocation(o.Timezone); err != nil || o.Timezone == "Local" {
 		l.wrong("chat.compat.timezone", "must be the name of a zone such as Europe/Moscow")
 	}
-	for _, n := range o.Windi.ProxyAllow {
-		if _, err := netip.ParsePrefix(n); err != nil {
-			l.wrong("chat.compat.windi.proxy_allow", "%q must be a network such as 10.0.0.0/8 or fc00::/7", n)
-		}
-	}
+	l.checkNetworks("chat.compat.windi.proxy_allow", o.Windi.ProxyAllow)
 }

@@ -36,6 +36,7 @@ func TestChatIsOnWithItsDefaults(t *testing.T) {
 	}
 	auth := config.Auth{
 		Mode: "builtin", Registration: "open", AccessTokenTTL: 15 * time.Minute, RefreshTokenTTL: 720 * time.Hour, PasswordHashConcurrency: 4,
+		LoginFailures: 5, LoginFailuresPerAddress: 20, RegistrationsPerHour: 10,
 		External: config.External{UserClaim: "sub", NameClaim: "name", EmailClaim: "email", PictureClaim: "picture", RequireExp: true},
 	}
 	if diff := cmp.Diff(auth, res.Config.Auth); diff != "" {
@@ -92,6 +93,7 @@ func TestR43_ContradictionsOfChatAreNamed(t *testing.T) {
 		{"http_server: {extra_addresses: [':65536']}", `":65536" must be host:port`, "http_server: {extra_addresses: [':65535']}"},
 		{"http_server: {extra_addresses: [':http']}", `":http" must be host:port`, "http_server: {extra_addresses: ['chat.internal:80']}"},
 		{"http_server: {extra_addresses: ['http://a:80']}", `"http://a:80" must be host:port`, "http_server: {extra_addresses: []}"},
+		{"http_server: {trusted_proxies: [10.0.0.1]}", `http_server.trusted_proxies (file c.yaml:1): "10.0.0.1" must be a network such as 10.0.0.0/8`, "http_server: {trusted_proxies: [10.0.0.1/32, 'fc00::/7']}"},
 		{"http_server: {public_url: chat.example.com}", "http_server.public_url (file c.yaml:1): must be http:// or https://", "http_server: {public_url: 'http://chat.example.com'}"},
 		{"http_server: {public_url: 'https://a/chat'}", "must be http:// or https:// with a host and nothing after it", "http_server: {public_url: 'https://[::1]:8443'}"},
 		{"http_server: {public_url: 'https://user@a'}", "with a host and nothing after it", "http_server: {public_url: ''}"},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ type HTTPServer struct {
 
 	PublicURL      string   `key:"public_url" doc:"Address at which clients reach the server, such as https://chat.example.com: http or https, without a path; links to files begin with it. Empty is the address of each request."`
 	ExtraAddresses []string `key:"extra_addresses" doc:"More host:port pairs to listen on, such as :8001; they serve the same as http_server.port, with the same certificate."`
+	TrustedProxies []string `key:"trusted_proxies" doc:"Networks of the proxies in front, such as 127.0.0.1/32 or 10.0.0.0/8: from them, and from nobody else, X-Forwarded-For tells the address of the client, X-Forwarded-Proto and X-Forwarded-Host the address it used. Limits per address and lists of sessions need it behind a proxy."`
 }
 
 // TLS is the certificate of the listener.
@@ -64,6 +66,7 @@ func (l *loader) checkListener(c *Config) {
 	l.checkPEM("http_server.tls.key_pem", h.TLS.KeyPEM)
 
 	l.checkExtraAddresses(h)
+	l.checkNetworks("http_server.trusted_proxies", h.TrustedProxies)
 	l.checkPublicURL(h.PublicURL)
 
 	prefixes := []struct{ key, path string }{
@@ -111,6 +114,14 @@ func (l *loader) checkExtraAddresses(h *HTTPServer) {
 			l.wrong(key, "%q must be host:port, as in :8001 or 127.0.0.1:8001", a)
 		case port != "0" && (a == main || slices.Contains(h.ExtraAddresses[:i], a)):
 			l.wrong(key, "%s is listened on already", a)
+		}
+	}
+}
+
+func (l *loader) checkNetworks(key string, networks []string) {
+	for _, n := range networks {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			l.wrong(key, "%q must be a network such as 10.0.0.0/8 or fc00::/7", n)
 		}
 	}
 }

@@ -115,10 +115,12 @@ type Accounts struct {
 	accessKey  []byte
 	refreshKey []byte
 	cache      *callers
+	start      time.Time
 
 	byAccount, byAddress, registrations, mails *limiter
 
 	letters chan letter // wait for Run
+	rotated rotations
 	usedMu  sync.Mutex
 	used    map[string]int64 // when API keys were used that Run has not written yet
 }
@@ -178,7 +180,8 @@ func NewAccounts(store Store, o Options) (*Accounts, error) {
 	if a.access, err = NewSigner(SignerOptions{HMACSecret: string(a.accessKey), Audience: accessAudience}); err != nil {
 		return nil, err
 	}
-	a.cache = newCallers(a.now)
+	a.start = o.Now()
+	a.cache = newCallers(a.ticks, a.now)
 	const quarter = 15 * time.Minute
 	a.byAccount = newLimiter(o.Limits.LoginFailures, quarter, 30*time.Second)
 	a.byAddress = newLimiter(o.Limits.LoginFailuresAddress, quarter, 30*time.Second)
@@ -220,6 +223,10 @@ func setDefault[T comparable](v *T, d T) {
 
 // now is the time in milliseconds since 1970.
 func (a *Accounts) now() int64 { return a.o.Now().UnixMilli() }
+
+// ticks is the time since the accounts were opened, in milliseconds: what counts down in
+// memory goes by it, because nobody sets it forth or back (guarantees.md R28).
+func (a *Accounts) ticks() int64 { return a.o.Now().Sub(a.start).Milliseconds() }
 
 // builtin is an error unless accounts log in here.
 func (a *Accounts) builtin() error {

@@ -12,7 +12,9 @@ const (
 // callers remembers who callers are, by what they show. What is refused is not
 // remembered.
 type callers struct {
-	now  func() int64
+	// now is a clock that nobody sets, wall the one that says the date.
+	now, wall func() int64
+
 	most int // remembered at once
 
 	mu   sync.Mutex
@@ -34,12 +36,12 @@ type subject struct {
 	credential string
 }
 
-func newCallers(now func() int64) *callers {
-	return &callers{now: now, most: maxCallers, kept: make(map[string]remembered), bySubject: make(map[subject]map[string]struct{})}
+func newCallers(now, wall func() int64) *callers {
+	return &callers{now: now, wall: wall, most: maxCallers, kept: make(map[string]remembered), bySubject: make(map[subject]map[string]struct{})}
 }
 
 // get returns who showed what has the key, from load if it is not remembered. load also
-// says until when that is so at most, 0 meaning no end.
+// says until when that is so at most, as a date; 0 means no end.
 func (c *callers) get(key string, load func() (Caller, int64, error)) (Caller, error) {
 	c.mu.Lock()
 	r, ok := c.kept[key]
@@ -53,13 +55,14 @@ func (c *callers) get(key string, load func() (Caller, int64, error)) (Caller, e
 	if err != nil {
 		return Caller{}, err
 	}
-	if end := began + rememberFor; until == 0 || end < until {
-		until = end
+	end := began + rememberFor
+	if until != 0 {
+		end = min(end, began+until-c.wall())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.forgotten == forgotten {
-		c.keep(key, remembered{caller, until})
+		c.keep(key, remembered{caller, end})
 	}
 	return caller, nil
 }

@@ -19,8 +19,8 @@ func (a *Accounts) ConfirmPassword(ctx context.Context, by Caller, password stri
 		return nil
 	}
 	key := "password " + strconv.FormatInt(acc.ID, 10) // one count with ChangePassword
-	if wait := a.byAccount.take(key, a.now()); wait > 0 {
-		return &LimitedError{wait}
+	if err := a.byAccount.allow(key, a.ticks()); err != nil {
+		return err
 	}
 	right, _, err := a.hash.verify(ctx, acc.PasswordHash, password)
 	if err != nil {

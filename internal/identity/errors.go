@@ -68,6 +68,9 @@ func (e *TakenError) Error() string { return e.Field + " is taken" }
 type LimitedError struct {
 	// RetryAfter is how long to wait, at least a second.
 	RetryAfter time.Duration
+	// Limit is how many attempts are free in Window.
+	Limit  int
+	Window time.Duration
 }
 
 func (e *LimitedError) Error() string {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/clocktest"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
@@ -93,6 +94,13 @@ func (h *harness) pass(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.now = h.now.Add(d)
+}
+
+// set puts the date forth or back, as somebody does who sets the machine's clock.
+func (h *harness) set(by time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = clocktest.Set(h.t, h.now, by)
 }
 
 // run has mail sent until the test ends.

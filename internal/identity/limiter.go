@@ -39,8 +39,17 @@ func newLimiter(limit int, window, first time.Duration) *limiter {
 	return &limiter{limit: limit, window: window.Milliseconds(), first: first.Milliseconds(), most: maxLimiterKeys, keys: make(map[string]*attempts)}
 }
 
-// take counts an attempt of key at now, in milliseconds since 1970. If it comes too
-// early, it is not counted and wait is how long to wait. An empty key is not counted.
+// allow counts an attempt of key at now, in milliseconds of a clock that nobody sets
+// (guarantees.md R28). If it comes too
+// early, it is not counted and the error is a [*LimitedError].
+func (l *limiter) allow(key string, now int64) error {
+	if wait := l.take(key, now); wait > 0 {
+		return &LimitedError{wait, l.limit, time.Duration(l.window) * time.Millisecond}
+	}
+	return nil
+}
+
+// take is allow that returns how long to wait. An empty key is not counted.
 func (l *limiter) take(key string, now int64) (wait time.Duration) {
 	if key == "" {
 		return 0

@@ -21,7 +21,7 @@ func TestLimiterForgetsWhenFull(t *testing.T) {
 
 func TestCallersAreBounded(t *testing.T) {
 	now := int64(0)
-	c := newCallers(func() int64 { return now })
+	c := newCallers(func() int64 { return now }, nil)
 	c.most = 1000
 	for i := range int64(3 * c.most) {
 		now = i / 100
@@ -43,7 +43,7 @@ func TestCallersAreBounded(t *testing.T) {
 
 // What a look-up found before something was forgotten is not remembered after it.
 func TestS08_LookUpThatMeetsAForgetting(t *testing.T) {
-	c := newCallers(func() int64 { return 0 })
+	c := newCallers(func() int64 { return 0 }, nil)
 	loads := 0
 	load := func() (Caller, int64, error) {
 		loads++

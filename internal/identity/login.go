@@ -23,7 +23,7 @@ func (a *Accounts) Login(ctx context.Context, login, password string, d Device) 
 	if err := a.builtin(); err != nil {
 		return Grant{}, err
 	}
-	login = strings.ToLower(strings.TrimSpace(login))
+	login = strings.ToLower(norm.NFC.String(strings.TrimSpace(login))) // as addresses are stored
 	if len(login) > 4*maxEmail || len(password) > 4*maxPassword {
 		return Grant{}, ErrInvalidCredentials
 	}
@@ -31,13 +31,13 @@ func (a *Accounts) Login(ctx context.Context, login, password string, d Device) 
 	if err != nil {
 		return Grant{}, err
 	}
-	now := a.now()
-	if wait := a.byAddress.take(who.address, now); wait > 0 {
-		return Grant{}, &LimitedError{wait}
+	now := a.ticks()
+	if err := a.byAddress.allow(who.address, now); err != nil {
+		return Grant{}, err
 	}
-	if wait := a.byAccount.take(who.account, now); wait > 0 {
+	if err := a.byAccount.allow(who.account, now); err != nil {
 		a.byAddress.undo(who.address)
-		return Grant{}, &LimitedError{wait}
+		return Grant{}, err
 	}
 	right, weak, err := a.hash.verify(ctx, acc.PasswordHash, password)
 	if err != nil {
@@ -148,8 +148,8 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, current, repla
 		return err
 	}
 	key := "password " + strconv.FormatInt(acc.ID, 10)
-	if wait := a.byAccount.take(key, a.now()); wait > 0 {
-		return &LimitedError{wait}
+	if err := a.byAccount.allow(key, a.ticks()); err != nil {
+		return err
 	}
 	right, _, err := a.hash.verify(ctx, acc.PasswordHash, current)
 	if err != nil {

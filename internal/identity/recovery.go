@@ -61,7 +61,7 @@ func (a *Accounts) mail(ctx context.Context, l letter) error {
 	if acc.State != StateActive || acc.ExternalID != "" && acc.PasswordHash == "" {
 		return nil
 	}
-	if wait := a.mails.take(l.kind+" "+strconv.FormatInt(acc.ID, 10), a.now()); wait > 0 {
+	if wait := a.mails.take(l.kind+" "+strconv.FormatInt(acc.ID, 10), a.ticks()); wait > 0 {
 		a.log.Info("mail not sent, the account was sent enough", "kind", l.kind, "user", acc.ID)
 		return nil
 	}
@@ -90,8 +90,8 @@ func (a *Accounts) ForgotPassword(_ context.Context, email string, d Device) err
 	if key != "" {
 		key = "forgot " + key
 	}
-	if wait := a.registrations.take(key, a.now()); wait > 0 {
-		return &LimitedError{wait}
+	if err := a.registrations.allow(key, a.ticks()); err != nil {
+		return err
 	}
 	if email, err := emailField(email); err == nil && email != "" {
 		a.send(letter{kind: MailReset, email: email})

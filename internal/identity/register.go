@@ -63,8 +63,8 @@ func (a *Accounts) Register(ctx context.Context, in NewAccount) (Grant, error) {
 			return Grant{}, ErrRegistration
 		}
 	}
-	if wait := a.registrations.take(addressKey(in.Device.Address), now); wait > 0 {
-		return Grant{}, &LimitedError{wait}
+	if err := a.registrations.allow(addressKey(in.Device.Address), a.ticks()); err != nil {
+		return Grant{}, err
 	}
 	if invited {
 		if _, err := a.peek(ctx, purposeInvite, in.Invite); err != nil {

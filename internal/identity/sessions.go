@@ -176,7 +176,7 @@ func (a *Accounts) Refresh(ctx context.Context, raw string, d Device) (Grant, er
 func (a *Accounts) rotate(s *Session, t refreshToken, now int64) (refreshToken, error) {
 	kept := s.Replaced[:0:0]
 	for _, r := range s.Replaced {
-		if now-r.At <= grace.Milliseconds() {
+		if a.rotated.age(r.Hash, a.ticks(), now-r.At) <= grace.Milliseconds() {
 			kept = append(kept, r)
 		}
 	}
@@ -184,10 +184,11 @@ func (a *Accounts) rotate(s *Session, t refreshToken, now int64) (refreshToken, 
 	hash := t.restHash()
 	if EqualSecret(hash, s.Refresh) {
 		if len(kept) >= maxReplaced {
-			return t, &LimitedError{grace}
+			return t, &LimitedError{grace, maxReplaced, grace}
 		}
 		t = a.next(t)
 		s.Replaced, s.Refresh = append(kept, Replaced{hash, now}), t.restHash()
+		a.rotated.note(hash, a.ticks())
 		return t, nil
 	}
 	known := false

@@ -164,6 +164,9 @@ func AccountOptions(c *config.Config) identity.Options {
 		AccessTTL: c.Auth.AccessTokenTTL, RefreshTTL: c.Auth.RefreshTokenTTL,
 		Registration: identity.Registration(c.Auth.Registration), Domains: c.Auth.RegistrationDomains,
 		Passwords: identity.PasswordOptions{Parallel: c.Auth.PasswordHashConcurrency},
+		Limits: identity.Limits{
+			LoginFailures: c.Auth.LoginFailures, LoginFailuresAddress: c.Auth.LoginFailuresPerAddress, Registrations: c.Auth.RegistrationsPerHour,
+		},
 		External: identity.ExternalOptions{
 			UserClaim: e.UserClaim, NameClaim: e.NameClaim, EmailClaim: e.EmailClaim, PictureClaim: e.PictureClaim, NumericIDs: e.NumericIDs,
 		},
