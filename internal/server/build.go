@@ -102,6 +102,9 @@ func (s *Server) build() (err error) {
 		s.backend.channels.Attach(s.node, s.backend.log.Position(s.sinkName()))
 	}
 	s.front = &front{chat: s.backend != nil, log: s.log, access: c.Log.Level == "debug" || c.Log.Level == "trace"}
+	if s.front.proxies, err = newProxies(c.HTTPServer.TrustedProxies); err != nil {
+		return err
+	}
 	if !c.HTTPAPI.Disabled {
 		s.front.prefix = strings.TrimRight(c.HTTPAPI.HandlerPrefix, "/")
 		if s.api, err = s.newAPI(); err != nil {

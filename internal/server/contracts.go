@@ -96,7 +96,7 @@ func (s *Server) publicURL(r *http.Request) string {
 		return strings.TrimRight(u, "/")
 	}
 	scheme := "http://"
-	if r.TLS != nil {
+	if r.TLS != nil || r.URL.Scheme == "https" { // to us, or to a trusted proxy
 		scheme = "https://"
 	}
 	return scheme + r.Host

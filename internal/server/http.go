@@ -16,11 +16,12 @@ import (
 
 // front answers every request that is no upgrade.
 type front struct {
-	api    http.Handler // nil if the API is off
-	prefix string       // of the API, without a slash at the end
-	chat   bool         // the contracts of chat are served
-	rest   *http.ServeMux
-	log    *slog.Logger
+	api     http.Handler // nil if the API is off
+	prefix  string       // of the API, without a slash at the end
+	chat    bool         // the contracts of chat are served
+	rest    *http.ServeMux
+	log     *slog.Logger
+	proxies proxies
 	// access says that each request is logged; it is not worth its cost otherwise.
 	access bool
 	panics atomic.Uint64
@@ -30,6 +31,7 @@ type front struct {
 // the detour over the mux.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.contain(w, r)
+	r = f.proxies.behind(r)
 	if f.access {
 		// The path alone: a query may carry a token (guarantees.md S6).
 		defer func(start time.Time) {
