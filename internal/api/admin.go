@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/identity"
@@ -94,7 +95,8 @@ func (a *API) createAccount(ctx context.Context, c *call, in *newAccountInput) (
 	if err != nil {
 		return nil, err
 	}
-	return &answer[Account]{Status: http.StatusCreated, Body: account(&acc)}, nil
+	out := &answer[Account]{Status: http.StatusCreated, Body: account(&acc)}
+	return out, a.recordOf(ctx, c, "user.create", event.User(acc.ID), map[string]any{"role": acc.Role, "kind": acc.Kind})
 }
 
 type externalInput struct {
@@ -110,8 +112,9 @@ func (a *API) upsertAccount(ctx context.Context, c *call, in *externalInput) (*a
 	out := &answer[Account]{Status: http.StatusOK, Body: account(&acc)}
 	if created {
 		out.Status = http.StatusCreated
+		err = a.recordOf(ctx, c, "user.create", event.User(acc.ID), map[string]any{"role": acc.Role, "kind": acc.Kind})
 	}
-	return out, nil
+	return out, err
 }
 
 func (a *API) getAccount(ctx context.Context, _ *call, in *UserPath) (*body[Account], error) {
@@ -131,25 +134,34 @@ type changeAccountInput struct {
 	}
 }
 
-// changeAccount applies each change that is given; each is a transaction of its own.
+// changeAccount applies each change that is given; each is a transaction of its own, and
+// on record before it is told that it was done.
 func (a *API) changeAccount(ctx context.Context, c *call, in *changeAccountInput) (*body[Account], error) {
 	id, b := int64(in.User), &in.Body
+	change := func(action string, data any, do func() error) error {
+		if err := do(); err != nil {
+			return err
+		}
+		return a.recordOf(ctx, c, action, event.User(id), data)
+	}
 	if b.Password != nil {
-		if err := a.o.Accounts.SetPassword(ctx, c.Caller, id, *b.Password); err != nil {
+		err := change("user.password", nil, func() error { return a.o.Accounts.SetPassword(ctx, c.Caller, id, *b.Password) })
+		if err != nil {
 			return nil, err
 		}
 	}
 	if b.Role != nil {
-		if err := a.o.Accounts.SetRole(ctx, c.Caller, id, *b.Role); err != nil {
+		err := change("user.role", map[string]any{"role": *b.Role}, func() error { return a.o.Accounts.SetRole(ctx, c.Caller, id, *b.Role) })
+		if err != nil {
 			return nil, err
 		}
 	}
 	if b.State != nil {
-		change := a.o.Accounts.Unsuspend
+		action, set := "user.unsuspend", a.o.Accounts.Unsuspend
 		if *b.State == identity.StateSuspended {
-			change = a.o.Accounts.Suspend
+			action, set = "user.suspend", a.o.Accounts.Suspend
 		}
-		if err := change(ctx, c.Caller, id); err != nil {
+		if err := change(action, nil, func() error { return set(ctx, c.Caller, id) }); err != nil {
 			return nil, err
 		}
 	}
@@ -167,7 +179,8 @@ func (a *API) createReset(ctx context.Context, c *call, in *UserPath) (*answer[T
 	if err != nil {
 		return nil, err
 	}
-	return &answer[Token]{Status: http.StatusCreated, Body: Token{token, chatjson.Stamp(expires.UnixMilli())}}, nil
+	out := &answer[Token]{Status: http.StatusCreated, Body: Token{token, chatjson.Stamp(expires.UnixMilli())}}
+	return out, a.recordOf(ctx, c, "user.reset", event.User(int64(in.User)), nil)
 }
 
 type registrationInviteInput struct {
@@ -250,7 +263,8 @@ func (a *API) createKey(ctx context.Context, c *call, in *newKeyInput) (*answer[
 	if err != nil {
 		return nil, err
 	}
-	return &answer[NewKey]{Status: http.StatusCreated, Body: NewKey{key(&k), secret}}, nil
+	out := &answer[NewKey]{Status: http.StatusCreated, Body: NewKey{key(&k), secret}}
+	return out, a.recordOf(ctx, c, "key.create", event.Service(k.ID), map[string]any{"scopes": k.Scopes})
 }
 
 type keyPath struct {
@@ -258,7 +272,10 @@ type keyPath struct {
 }
 
 func (a *API) revokeKey(ctx context.Context, c *call, in *keyPath) (*none, error) {
-	return nil, a.o.Accounts.RevokeKey(ctx, c.Caller, in.ID)
+	if err := a.o.Accounts.RevokeKey(ctx, c.Caller, in.ID); err != nil {
+		return nil, err
+	}
+	return nil, a.recordOf(ctx, c, "key.revoke", event.Service(in.ID), nil)
 }
 
 type noticeInput struct {
@@ -278,5 +295,6 @@ func (a *API) notifyAll(ctx context.Context, c *call, in *noticeInput) (*answer[
 	if err != nil {
 		return nil, err
 	}
-	return &answer[chatjson.SystemNotice]{Status: http.StatusCreated, Body: chatjson.Notice(&n)}, nil
+	out := &answer[chatjson.SystemNotice]{Status: http.StatusCreated, Body: chatjson.Notice(&n)}
+	return out, a.recordOf(ctx, c, "notice.send", event.SystemStream, map[string]any{"level": n.Level})
 }

@@ -144,10 +144,15 @@ func (a *API) onBehalf(ctx context.Context, c *call, room ID, user ID) (*call, e
 // record puts on record what an administrator does in a chat, before it is told that it
 // was done.
 func (a *API) record(ctx context.Context, c *call, action string, room int64, data any) error {
+	return a.recordOf(ctx, c, action, event.ChatStream(room), data)
+}
+
+// recordOf is record for any target.
+func (a *API) recordOf(ctx context.Context, c *call, action, target string, data any) error {
 	if a.o.Privacy == nil {
 		return nil
 	}
-	return a.o.Privacy.Audit(ctx, privacy.Entry{Actor: c.Actor(), Action: action, Target: event.ChatStream(room), IP: c.address}, data)
+	return a.o.Privacy.Audit(ctx, privacy.Entry{Actor: c.Actor(), Action: action, Target: target, IP: c.address}, data)
 }
 
 func (a *API) deleteRoom(ctx context.Context, c *call, in *ChatPath) (*none, error) {

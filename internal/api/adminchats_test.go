@@ -98,3 +98,36 @@ func TestAdministratorsListChats(t *testing.T) {
 		t.Errorf("direct chats are %s", kinds)
 	}
 }
+
+func TestWhatAdministratorsDoToPeopleIsOnRecord(t *testing.T) {
+	s := start(t, options{})
+	root := s.admin("Root")
+	id := root.do("POST", "/api/v2/admin/users", map[string]any{"name": "Ann", "username": "ann"}).want(201).num("id")
+	path := fmt.Sprintf("/api/v2/admin/users/%d", id)
+	root.do("PATCH", path, map[string]any{"role": "admin", "state": "suspended", "password": "a secret of hers"}).want(200)
+	root.do("PATCH", path, map[string]any{"state": "active"}).want(200)
+	root.do("POST", path+"/reset", nil).want(201)
+	root.do("DELETE", path, nil).want(204)
+	record := string(root.do("GET", fmt.Sprintf("/api/v2/admin/audit?target=user:%d", id), nil).want(200).body)
+	for _, action := range []string{"user.create", "user.password", "user.role", "user.suspend", "user.unsuspend", "user.reset", "user.delete"} {
+		if strings.Count(record, `"`+action+`"`) != 1 {
+			t.Errorf("%s is not on record once: %s", action, record)
+		}
+	}
+	if strings.Contains(record, "secret of hers") || strings.Contains(record, "ann") {
+		t.Errorf("the record has a password or a name: %s", record)
+	}
+
+	key := root.do("POST", "/api/v2/admin/keys", map[string]any{"name": "billing"}).want(201)
+	root.do("DELETE", "/api/v2/admin/keys/"+key.str("id"), nil).want(204)
+	root.do("POST", "/api/v2/admin/notices", map[string]any{"content": "Works"}).want(201)
+	record = string(root.do("GET", "/api/v2/admin/audit", nil).want(200).body)
+	for _, action := range []string{"key.create", "key.revoke", "notice.send"} {
+		if strings.Count(record, `"`+action+`"`) != 1 {
+			t.Errorf("%s is not on record once: %s", action, record)
+		}
+	}
+	if strings.Contains(record, key.str("key")) {
+		t.Error("the record has the key")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/identity"
@@ -28,7 +29,7 @@ type makeFirstAdminInput struct {
 	}
 }
 
-func (a *API) makeFirstAdmin(ctx context.Context, _ *call, in *makeFirstAdminInput) (*answer[Account], error) {
+func (a *API) makeFirstAdmin(ctx context.Context, c *call, in *makeFirstAdminInput) (*answer[Account], error) {
 	b := &in.Body
 	acc, made, err := a.o.Accounts.EnsureAdmin(ctx, identity.NewAccount{Name: b.Name, Email: b.Email, Username: b.Username, Password: b.Password})
 	if err == nil && !made {
@@ -37,7 +38,8 @@ func (a *API) makeFirstAdmin(ctx context.Context, _ *call, in *makeFirstAdminInp
 	if err != nil {
 		return nil, err
 	}
-	return &answer[Account]{Status: http.StatusCreated, Body: account(&acc)}, nil
+	out := &answer[Account]{Status: http.StatusCreated, Body: account(&acc)}
+	return out, a.recordOf(ctx, c, "user.create", event.User(acc.ID), map[string]any{"role": acc.Role, "kind": acc.Kind})
 }
 
 // firstAdminTTL is how long the token is valid ([identity.Accounts.FirstAdminToken]).
@@ -55,7 +57,10 @@ func (a *API) firstAdminToken(ctx context.Context, _ *call, _ *none) (*answer[To
 }
 
 func (a *API) deleteAccount(ctx context.Context, c *call, in *UserPath) (*none, error) {
-	return nil, a.o.Accounts.Delete(ctx, c.Caller, int64(in.User))
+	if err := a.o.Accounts.Delete(ctx, c.Caller, int64(in.User)); err != nil {
+		return nil, err
+	}
+	return nil, a.recordOf(ctx, c, "user.delete", event.User(int64(in.User)), nil)
 }
 
 type accountTokenInput struct {
