@@ -165,18 +165,18 @@ func (c *adminStatsCmd) Run(g *globals) error {
 
 type adminAuditCmd struct {
 	backend
-	Actor  string `placeholder:"WHO" help:"Only what this one did, as user:42 or service:config."`
+	Actor  string `placeholder:"WHO" help:"Only what this one did, as user:42 or key:config."`
 	Action string `help:"Only this, as chat.read."`
 	Target string `help:"Only what was done to this, as user:42 or chat:7."`
-	Limit  int    `short:"n" default:"50" help:"Most lines."`
+	Limit  most   `short:"n" default:"50" help:"Most lines."`
 }
 
 func (c *adminAuditCmd) Run(g *globals) error {
 	return c.run(g, func(s *session) error {
 		var all []json.RawMessage
 		q := url.Values{"actor": {c.Actor}, "action": {c.Action}, "target": {c.Target}}
-		for len(all) < c.Limit {
-			q.Set("limit", strconv.Itoa(min(c.Limit-len(all), 200)))
+		for len(all) < int(c.Limit) {
+			q.Set("limit", strconv.Itoa(min(int(c.Limit)-len(all), 200)))
 			var page struct {
 				Entries    []json.RawMessage `json:"entries"`
 				NextCursor *string           `json:"next_cursor"`

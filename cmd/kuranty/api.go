@@ -177,14 +177,16 @@ func (c *channelsCmd) Run(g *globals) error {
 type disconnectCmd struct {
 	caller
 	Client string `placeholder:"ID" help:"Only this connection of the user."`
-	Code   uint32 `help:"Code the clients see, 3000 to 4999; without one they do not come back."`
+	Code   uint32 `placeholder:"CODE" help:"Code the clients see, 3000 to 4999; without one they do not come back."`
 	Reason string `help:"Reason the clients see, with a code."`
-	User   string `arg:"" help:"User; '' is every anonymous connection."`
+	User   string `arg:"" help:"User; \"\" is every anonymous connection."`
 }
 
 func (c *disconnectCmd) Run(g *globals) error {
 	params := map[string]any{"user": c.User, "client": c.Client}
 	switch {
+	case c.Code != 0 && (c.Code < 3000 || c.Code > 4999):
+		return usageError{errors.New("--code must be 3000 to 4999")}
 	case c.Code != 0:
 		params["disconnect"] = map[string]any{"code": c.Code, "reason": c.Reason}
 	case c.Reason != "":

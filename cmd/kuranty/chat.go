@@ -90,7 +90,7 @@ func (n notAdded) err() error {
 type chatCreateCmd struct {
 	backend
 	Owner  string   `required:"" placeholder:"USER" help:"Number, username or e-mail address of the owner."`
-	Member []string `placeholder:"USER,…" help:"Members beside the owner."`
+	Member []string `placeholder:"USER" help:"Members beside the owner."`
 	About  string   `help:"What the group is about."`
 	Title  string   `arg:"" help:"Title of the group."`
 }
@@ -117,7 +117,7 @@ type chatListCmd struct {
 	backend
 	Kind  string `enum:"direct,group,saved,any" default:"any" help:"direct, group or saved."`
 	User  string `placeholder:"USER" help:"Only chats of this person."`
-	Limit int    `short:"n" default:"1000" help:"Most chats."`
+	Limit most   `short:"n" default:"1000" help:"Most chats."`
 }
 
 func (c *chatListCmd) Run(g *globals) error {
@@ -133,7 +133,7 @@ func (c *chatListCmd) Run(g *globals) error {
 			}
 			q.Set("user_id", strconv.FormatInt(a.ID, 10))
 		}
-		objects, err := s.pages("/admin/chats", q, "chats", c.Limit)
+		objects, err := s.pages("/admin/chats", q, "chats", int(c.Limit))
 		if err != nil {
 			return fmt.Errorf("list chats: %w", err)
 		}
@@ -316,13 +316,13 @@ func (m *message) line() string {
 type chatHistoryCmd struct {
 	backend
 	chatArg
-	Limit  int   `short:"n" default:"50" help:"Most messages, up to 200."`
+	Limit  most  `short:"n" default:"50" help:"Most messages, up to 200."`
 	Before int64 `placeholder:"NUMBER" help:"Only messages before this number of the chat."`
 }
 
 func (c *chatHistoryCmd) Run(g *globals) error {
 	return c.run(g, func(s *session) error {
-		q := url.Values{"limit": {strconv.Itoa(c.Limit)}}
+		q := url.Values{"limit": {strconv.Itoa(int(c.Limit))}}
 		if c.Before > 0 {
 			q.Set("before", strconv.FormatInt(c.Before, 10))
 		}

@@ -16,7 +16,7 @@ type keyCmd struct {
 
 type keyCreateCmd struct {
 	backend
-	Scope   []string `placeholder:"SCOPE,…" help:"What it may do, as admin or read:*; everything if not given."`
+	Scope   []string `placeholder:"SCOPE" help:"What it may do, as admin or read:*; everything if not given."`
 	Expires lifetime `placeholder:"TIME" help:"Time it is valid, as 90d; for ever if not given."`
 	Name    string   `arg:"" help:"What the key is for, as billing."`
 }

@@ -92,10 +92,24 @@ func command(args []string, stdout, stderr io.Writer) error {
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {
-		return usageError{fmt.Errorf("%w; see kuranty --help", err)}
+		return usageError{fmt.Errorf("%w; see %s --help", err, reached(err))}
 	}
 	ctx.BindTo(context.Background(), (*context.Context)(nil))
 	return ctx.Run(&c.globals)
+}
+
+// reached is the command up to which the arguments were understood.
+func reached(err error) string {
+	name := "kuranty"
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) {
+		for _, p := range wrong.Context.Path {
+			if p.Command != nil {
+				name += " " + p.Command.Name
+			}
+		}
+	}
+	return name
 }
 
 func newParser(c *cli) (*kong.Kong, error) {

@@ -124,6 +124,17 @@ func (s *session) sayPassword(password string, made bool) error {
 	return s.say("password: %s", password)
 }
 
+// most is how many things are listed at most.
+type most int
+
+// Validate implements kong's check.
+func (n most) Validate() error {
+	if n < 1 {
+		return errors.New("must be 1 or more")
+	}
+	return nil
+}
+
 // confirmed is the flag of commands that cannot be taken back.
 type confirmed struct {
 	Yes bool `help:"Do it; without this flag nothing happens."`

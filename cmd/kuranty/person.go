@@ -151,7 +151,7 @@ func (s *session) erase(a *account, path, mode string, grace time.Duration) erro
 		return fmt.Errorf("erase %s: %w", a, err)
 	}
 	if grace > 0 {
-		return s.say("%s is erased after %s; kuranty admin erase --cancel takes that back", a, day(&e.DueAt))
+		return s.say("%s is erased after %s; kuranty admin erase %d --cancel takes that back", a, day(&e.DueAt), a.ID)
 	}
 	// A legal hold is not told, so the wait has an end.
 	for late := time.Now().Add(30 * time.Second); time.Now().Before(late); time.Sleep(askEvery) {

@@ -115,8 +115,8 @@ func commandFlags(g *globals, res *config.Result) string {
 // programName is how this program was called.
 func programName() string {
 	name := os.Args[0]
-	if strings.HasPrefix(name, os.TempDir()) {
-		return "go run ./cmd/kuranty" // which builds into a temporary folder
+	if strings.Contains(name, string(filepath.Separator)+"go-build") {
+		return "go run ./cmd/kuranty" // which builds into a temporary folder of that name
 	}
 	if !strings.ContainsRune(name, filepath.Separator) {
 		return "kuranty"

@@ -45,13 +45,13 @@ func (l *lifetime) UnmarshalText(text []byte) error {
 }
 
 type tokenCreateCmd struct {
-	User     string   `required:"" help:"User the token is for; '' is the anonymous user."`
+	User     string   `required:"" help:"User the token is for; \"\" is the anonymous user."`
 	Channel  string   `help:"Make a subscription token for this channel."`
 	Expires  lifetime `default:"7d" help:"Time the token is valid, as 30d, 12h or 15m; at most 365d."`
 	Info     string   `placeholder:"JSON" help:"What others see of the connection, or of the subscription."`
 	Meta     string   `placeholder:"JSON" help:"What only your backend sees: an object."`
 	Data     string   `placeholder:"JSON" help:"What the client is told when it subscribes (with --channel)."`
-	Channels []string `placeholder:"CHANNEL,…" help:"Channels the server subscribes the connection to."`
+	Channels []string `placeholder:"CHANNEL" help:"Channels the server subscribes the connection to."`
 }
 
 func (c *tokenCreateCmd) Run(g *globals) error {
@@ -66,6 +66,9 @@ func (c *tokenCreateCmd) Run(g *globals) error {
 	meta, err := jsonFlag("meta", c.Meta)
 	if err != nil {
 		return err
+	}
+	if len(meta) > 0 && !bytes.HasPrefix(bytes.TrimSpace(meta), []byte("{")) {
+		return usageError{errors.New("--meta is not a JSON object")}
 	}
 	data, err := jsonFlag("data", c.Data)
 	if err != nil {

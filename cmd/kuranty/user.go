@@ -145,7 +145,7 @@ type userListCmd struct {
 	backend
 	State string `enum:"active,suspended,deleted,any" default:"any" help:"active, suspended or deleted."`
 	Role  string `enum:"user,admin,any" default:"any" help:"user or admin."`
-	Limit int    `short:"n" default:"1000" help:"Most accounts."`
+	Limit most   `short:"n" default:"1000" help:"Most accounts."`
 	Part  string `arg:"" optional:"" help:"Only those with this in the name, username or e-mail address."`
 }
 
@@ -158,7 +158,7 @@ func (c *userListCmd) Run(g *globals) error {
 		if c.Role != "any" {
 			q.Set("role", c.Role)
 		}
-		objects, err := s.pages("/admin/users", q, "users", c.Limit)
+		objects, err := s.pages("/admin/users", q, "users", int(c.Limit))
 		if err != nil {
 			return fmt.Errorf("list users: %w", err)
 		}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // restPrefix is where our own contract is.
@@ -25,7 +27,9 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string {
 	if len(e.Fields) == 0 {
-		return strings.TrimSuffix(e.Message, ".")
+		text := strings.TrimSuffix(e.Message, ".") // a sentence, but here it ends one
+		first, n := utf8.DecodeRuneInString(text)
+		return string(unicode.ToLower(first)) + text[n:]
 	}
 	return strings.Join(e.Fields, "; ")
 }
@@ -145,7 +149,10 @@ func refused(status int, url string, text []byte) error {
 	}
 	e := &RefusedError{Status: status, Code: envelope.Error.Code, Message: envelope.Error.Message}
 	for _, f := range envelope.Error.Details.Fields {
-		e.Fields = append(e.Fields, f.Field+": "+f.Message)
+		if !strings.HasPrefix(f.Message, f.Field+" ") {
+			f.Message = f.Field + ": " + f.Message
+		}
+		e.Fields = append(e.Fields, f.Message)
 	}
 	return e
 }

@@ -36,7 +36,7 @@ func contract(t *testing.T) http.Handler {
 			fmt.Fprint(w, body)
 		}
 	}
-	mux.HandleFunc("GET /api/v2/wrong", refuse(422, `{"error":{"code":"validation","message":"Invalid.","details":{"fields":[{"field":"name","reason":"required","message":"is required"}]}}}`))
+	mux.HandleFunc("GET /api/v2/wrong", refuse(422, `{"error":{"code":"validation","message":"Invalid.","details":{"fields":[{"field":"name","reason":"required","message":"name is required"}]}}}`))
 	mux.HandleFunc("GET /api/v2/gone", refuse(404, `{"error":{"code":"not_found","message":"Not found.","details":{}}}`))
 	mux.HandleFunc("GET /api/v2/key", refuse(401, `{"error":{"code":"unauthorized","message":"No.","details":{}}}`))
 	mux.HandleFunc("GET /api/v2/broken", refuse(500, "oops\nmore"))
@@ -68,8 +68,8 @@ func TestREST(t *testing.T) {
 				t.Errorf("%d bytes, %v", n, err)
 			}
 			for path, want := range map[string]string{
-				"/wrong":  "name: is required",
-				"/gone":   "Not found",
+				"/wrong":  "name is required",
+				"/gone":   "not found",
 				"/key":    "the server refused the API key",
 				"/broken": "the server answered 500: oops",
 				"/none":   "is that a Kuranty server, and chat enabled",

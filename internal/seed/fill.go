@@ -37,8 +37,27 @@ type Login struct {
 	Admin                    bool
 }
 
+// TakenError says that somebody else has the username of one of the people.
+type TakenError struct{ Username string }
+
+func (e *TakenError) Error() string { return "somebody has the username " + e.Username + " already" }
+
+// Check returns a [*TakenError] if [Fill] would fail because of who is there.
+func Check(ctx context.Context, accounts *identity.Accounts) error {
+	for _, who := range cast {
+		list, err := accounts.ListAccounts(ctx, identity.Operator("demo"), identity.AccountQuery{Search: who.username, Limit: 200})
+		if err != nil {
+			return fmt.Errorf("look for %s: %w", who.username, err)
+		}
+		if slices.ContainsFunc(list, func(a identity.Account) bool { return a.Username == who.username }) {
+			return &TakenError{who.username}
+		}
+	}
+	return nil
+}
+
 // Fill adds the people and what they wrote until now, and returns who can log in. It is
-// for a database that has none of these people.
+// for a database that has none of these people ([Check]).
 func Fill(ctx context.Context, into Into, now time.Time) ([]Login, error) {
 	p := &player{Into: into, now: now, ids: make(map[string]int64)}
 	logins, err := p.meet(ctx)

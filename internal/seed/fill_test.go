@@ -1,6 +1,7 @@
 package seed_test
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -52,9 +53,16 @@ func TestFill(t *testing.T) {
 		t.Run(driver, func(t *testing.T) {
 			st, into := open(t, driver)
 			now := time.Date(2026, 5, 1, 7, 30, 0, 0, time.UTC)
+			if err := seed.Check(t.Context(), into.Accounts); err != nil {
+				t.Fatal(err)
+			}
 			logins, err := seed.Fill(t.Context(), into, now)
 			if err != nil {
 				t.Fatal(err)
+			}
+			var taken *seed.TakenError
+			if err := seed.Check(t.Context(), into.Accounts); !errors.As(err, &taken) {
+				t.Errorf("that the people are there is not noticed: %v", err)
 			}
 			if _, err := seed.Fill(t.Context(), into, now); err == nil {
 				t.Error("the same people came twice")

@@ -65,6 +65,9 @@ func seedDemo(ctx context.Context, c *config.Config, path string, log *slog.Logg
 	if into.Accounts, err = identity.NewAccounts(st.Accounts(), ao); err != nil {
 		return nil, err
 	}
+	if err := seed.Check(ctx, into.Accounts); err != nil {
+		return nil, fmt.Errorf("%w, so nothing was added: take another data folder (--data-dir) or database", err)
+	}
 	into.Files, err = files.New(files.Options{
 		Folder: filepath.Join(path, FilesDir), Store: st.Files(), Access: st.FileAccess(), Secret: derived(identity.NewSecret(), "links of files"), Clock: clock.Now,
 	})

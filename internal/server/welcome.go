@@ -80,6 +80,10 @@ func (s *Server) welcome(w io.Writer, a Address) {
 	if !s.o.Demo && c.Client.Token.HMACSecretKey != "" {
 		next("make a token, with which an application connects as user 42", program+" token create --user 42"+flags)
 	}
+	if len(s.logins) > 0 {
+		next("log in to the chat, with the password above; "+a.URL()+"/docs/ lists what can be done then",
+			fmt.Sprintf(`curl %s/api/v2/auth/login -H 'Content-Type: application/json' -d '{"login": "%s", "password": "PASSWORD"}'`, a.URL(), s.logins[0].Username))
+	}
 	if s.front.api != nil {
 		next("publish into a channel", fmt.Sprintf(`%s publish %s '{"text": "hello"}'%s`, program, channel, flags))
 		header := ""
