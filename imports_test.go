@@ -83,6 +83,7 @@ var allowed = map[string][]string{
 	"internal/servertest": {"internal/server", "internal/config"},
 	"internal/seed":       {"internal/chat", "internal/files", "internal/identity"}, // speaks to the domain as people would
 	"internal/pgtest":     {},                                                       // a real PostgreSQL for tests
+	"internal/clocktest":  {},                                                       // clocks that somebody sets, for tests
 	// Its commands call a running server (client), make and check tokens (identity), and look
 	// at, back up and restore a database whose server may be down (store).
 	"cmd/kuranty": {"internal/server", "internal/config", "internal/bench", "internal/client", "internal/identity", "internal/store"},
