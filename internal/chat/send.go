@@ -71,7 +71,7 @@ type postTx interface {
 	// Mentionable returns those of the users and user names who are active members, but
 	// not except.
 	Mentionable(ctx context.Context, chat, except int64, users []int64, names []string) (map[int64]string, error)
-	// AddMentions remembers who was mentioned in a message.
+	// AddMentions remembers who was mentioned in a message; user 0 is everybody.
 	AddMentions(ctx context.Context, m *Message, users []int64) error
 }
 
@@ -261,12 +261,17 @@ func (s *Service) follow(ctx context.Context, tx Tx, m *Message, mentioned []int
 	return s.mention(ctx, tx, m, mentioned)
 }
 
-// mention remembers who was mentioned in a message, and tells them.
+// mention remembers who was mentioned in a message, and tells who was by name. A message to
+// everybody is remembered once, however large the chat is.
 func (s *Service) mention(ctx context.Context, tx Tx, m *Message, users []int64) error {
-	if len(users) == 0 {
+	mentioned := users
+	if m.MentionAll {
+		mentioned = []int64{everybody}
+	}
+	if len(mentioned) == 0 {
 		return nil
 	}
-	if err := tx.AddMentions(ctx, m, users); err != nil {
+	if err := tx.AddMentions(ctx, m, mentioned); err != nil {
 		return err
 	}
 	for _, user := range users {
@@ -279,6 +284,9 @@ func (s *Service) mention(ctx context.Context, tx Tx, m *Message, users []int64)
 	}
 	return nil
 }
+
+// everybody stands for all members among those whom a message mentions.
+const everybody = 0
 
 // excerptLength is how much of a message notices and quotes show, in code points.
 const excerptLength = 120

@@ -243,3 +243,49 @@ func TestReceiptsSwitchedOff(t *testing.T) {
 		}
 	})
 }
+
+// TestMessageToEverybodyIsAMention counts a message to all as a mention of each, however it
+// names people beside, without a row for each.
+func TestMessageToEverybodyIsAMention(t *testing.T) {
+	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
+		ctx := t.Context()
+		p := c.people(3)
+		id := c.group(p...)
+		check := func(what string, want ...int) {
+			t.Helper()
+			for i, user := range p {
+				v, err := c.Chat(ctx, user, id)
+				totals, totalsErr := c.UnreadTotals(ctx, user)
+				if err != nil || totalsErr != nil || v.UnreadMentions != want[i] || totals.Mentions != want[i] {
+					t.Errorf("%s: %d mentions of user %d, %+v in all, %v %v; want %d", what, v.UnreadMentions, user, totals, err, totalsErr, want[i])
+				}
+			}
+		}
+		m, _, err := c.Send(ctx, p[0], id, chat.Sending{ClientID: "1", Text: "all, and @user2", MentionAll: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("sent", 0, 1, 1)
+		if err := c.MarkUnread(ctx, p[0], id, m.Seq); err != nil {
+			t.Fatal(err)
+		}
+		text := "all, and @user3"
+		if m, err = c.Edit(ctx, p[0], m.ID, chat.Editing{Text: &text}); err != nil || !m.MentionAll {
+			t.Fatal(m, err)
+		}
+		check("edited, and unread for its sender", 0, 1, 1)
+		if err := c.Delete(ctx, p[1], []int64{m.ID}, false); err != nil {
+			t.Fatal(err)
+		}
+		check("hidden", 0, 0, 1)
+		if _, err := c.MarkRead(ctx, p[2], id, m.Seq); err != nil {
+			t.Fatal(err)
+		}
+		check("read", 0, 0, 0)
+		rows := 0
+		c.store.MustRows(t, `SELECT count(*) FROM mentions`, nil, func(scan func(...any)) { scan(&rows) })
+		if rows != 1 {
+			t.Errorf("%d rows for one message", rows)
+		}
+	})
+}

@@ -24,6 +24,8 @@ const (
 	- (SELECT count(*) FROM message_hidden AS h JOIN messages AS x ON x.chat_id = h.chat_id AND x.seq = h.seq
 		WHERE h.user_id = i.user_id AND h.chat_id = c.id AND h.seq > ` + unreadAfter + ` AND x.deleted_at = 0 AND x.message_type <> 'system') END)`
 
+	// A message to everybody has one mention, of user 0: not one for each member.
 	unreadMentions = `(CASE WHEN c.last_seq <= ` + unreadAfter + ` THEN 0 ELSE
-		(SELECT count(*) FROM mentions AS x WHERE x.user_id = i.user_id AND x.chat_id = c.id AND x.seq > ` + unreadAfter + ` AND ` + notHidden + `) END)`
+		(SELECT count(*) FROM mentions AS x WHERE x.user_id IN (i.user_id, 0) AND x.chat_id = c.id AND x.seq > ` + unreadAfter + ` AND ` + notHidden + `
+			AND (x.user_id > 0 OR NOT EXISTS (SELECT 1 FROM messages AS o WHERE o.id = x.message_id AND o.sender_id = i.user_id))) END)`
 )
