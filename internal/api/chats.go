@@ -98,7 +98,7 @@ type newSettings struct {
 // NewChat is the reply of making a chat: the chat, and of a group who could not be added.
 type NewChat struct {
 	chatjson.Chat
-	NotAdded []NotAdded `json:"not_added,omitempty"`
+	NotAdded []NotAdded `json:"not_added,omitzero" doc:"Groups only"`
 }
 
 // NotAdded is a person who was not made a member.
@@ -137,11 +137,11 @@ func (a *API) createChat(ctx context.Context, c *call, in *newChatInput) (*answe
 		v, refused, err = a.o.Chats.CreateGroup(ctx, c.User, chat.NewGroup{
 			Title: b.Title, About: b.About, Avatar: b.Avatar, Users: numbers(b.Users), Settings: b.Settings.initial(),
 		})
+		out.Body.NotAdded = notAdded(refused)
 	}
 	if err != nil {
 		return nil, err
 	}
-	out.Body.NotAdded = notAdded(refused)
 	out.Body.Chat, err = a.chatOf(ctx, c.User, &v)
 	return out, err
 }

@@ -80,6 +80,11 @@ func TestGroups(t *testing.T) {
 	s := start(t, options{})
 	anna, boris, vera := s.person("Anna"), s.person("Boris"), s.person("Vera")
 	path := fmt.Sprint("/api/v2/chats/", s.group(anna, boris))
+	group := obj{"kind": "group", "title": "x", "user_ids": []any{777, boris.id, 999}}
+	anna.do("POST", "/api/v2/chats", group).refused(422, "validation").is("error.details.fields.0.field", "user_ids", "error.details.user_ids.0", 777, "error.details.user_ids.1", 999)
+	if made := anna.do("POST", "/api/v2/chats", obj{"kind": "group", "title": "x", "user_ids": []any{boris.id}}).want(201); made.len("not_added") != 0 || !strings.Contains(string(made.body), `"not_added":[]`) {
+		t.Errorf("%s", made.body)
+	}
 	anna.do("GET", path+"/members", nil).want(200).is("total", 2, "members.0.role", "owner", "members.0.user.name", "Anna", "members.1.user.name", "Boris")
 	anna.do("GET", path+"/members?q=bor&role=member", nil).want(200).is("total", 1)
 	anna.do("POST", path+"/members", obj{"user_ids": []any{vera.id, boris.id, 999}}).want(200).is("added.0", vera.id, "not_added.0.user_id", boris.id, "not_added.0.reason", "member", "not_added.1.reason", "unknown")

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/chat"
@@ -14,8 +16,8 @@ type MessageList struct {
 	Messages  []chatjson.Message `json:"messages"`
 	HasBefore bool               `json:"has_before"`
 	HasAfter  bool               `json:"has_after"`
-	FirstSeq  int64              `json:"first_seq" doc:"The first number that can be read"`
-	LastSeq   int64              `json:"last_seq" doc:"The newest number of the chat"`
+	FirstSeq  int64              `json:"first_seq" doc:"The lowest number of the page, 0 if it is empty"`
+	LastSeq   int64              `json:"last_seq" doc:"The highest number of the page, 0 if it is empty"`
 	Users     []chatjson.User    `json:"users" doc:"The senders"`
 	Receipts  []chatjson.Receipt `json:"receipts" doc:"How far each member has read, in small chats"`
 }
@@ -58,10 +60,14 @@ func (a *API) messageList(ctx context.Context, c *call, p *chat.Page) (*body[Mes
 	if err != nil {
 		return nil, err
 	}
-	return reply(MessageList{
-		Messages: a.json.Messages(p.Messages, v), HasBefore: p.Before, HasAfter: p.After,
-		FirstSeq: max(p.Member.VisibleFromSeq+1, p.Chat.PurgedBelowSeq, 1), LastSeq: p.Chat.LastSeq, Users: users, Receipts: v.Receipts,
-	}), nil
+	out := MessageList{
+		Messages: a.json.Messages(p.Messages, v), HasBefore: p.Before, HasAfter: p.After, Users: users, Receipts: v.Receipts,
+	}
+	if n := len(p.Messages); n > 0 {
+		bySeq := func(a, b chat.Message) int { return cmp.Compare(a.Seq, b.Seq) } // pins come in another order
+		out.FirstSeq, out.LastSeq = slices.MinFunc(p.Messages, bySeq).Seq, slices.MaxFunc(p.Messages, bySeq).Seq
+	}
+	return reply(out), nil
 }
 
 // senders makes the people who sent the messages.

@@ -39,12 +39,14 @@ func TestMessages(t *testing.T) {
 		seq := sent.num("seq")
 		boris.do("POST", "/api/v2/chats/"+room+"/read", obj{"seq": seq}).want(200).is("read_seq", seq, "unread_count", 1, "total_unread_chats", 1)
 		boris.do("POST", "/api/v2/chats/"+room+"/read", obj{"seq": 999}).refused(422, "validation")
-		list := anna.do("GET", path+"?limit=2", nil).want(200).is("has_before", true, "has_after", false, "messages.0.status", "read", "messages.0.read_count", 1, "messages.1.status", "sent")
+		list := anna.do("GET", path+"?limit=2", nil).want(200).is("has_before", true, "first_seq", seq, "last_seq", seq+1, "has_after", false, "messages.0.status", "read", "messages.0.read_count", 1, "messages.1.status", "sent")
 		if list.len("users") != 1 || list.len("receipts") == 0 {
 			t.Errorf("%s", list.body)
 		}
 		anna.do("GET", "/api/v2/messages/"+id+"/receipts", nil).want(200).is("read.0.user_id", boris.id)
 		boris.do("GET", path+"?around=first_unread", nil).want(200)
+		boris.do("GET", path+"?after="+fmt.Sprint(seq+1), nil).want(200).is("first_seq", 0, "last_seq", 0, "has_before", true)
+		boris.do("GET", path+"?before=2", nil).want(200).is("first_seq", 1, "last_seq", 1, "has_after", true)
 		boris.do("GET", path+"?after="+fmt.Sprint(seq), nil).want(200).is("messages.0.text", "ключом", "has_before", true)
 		boris.do("GET", path+"?around=x", nil).refused(422, "validation")
 

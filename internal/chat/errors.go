@@ -32,6 +32,13 @@ type FieldError struct{ Field, Reason string }
 
 func (e *FieldError) Error() string { return e.Field + ": " + e.Reason }
 
+// UnknownUsersError means that some of the users named are not there.
+type UnknownUsersError struct{ Users []int64 }
+
+func (e *UnknownUsersError) Error() string {
+	return fmt.Sprintf("user_ids: has somebody who is not there: %d", e.Users)
+}
+
 // LimitError reports a value above a limit.
 type LimitError struct {
 	Field      string

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/kuranty/kuranty/event"
 )
@@ -34,8 +33,8 @@ const (
 )
 
 // CreateGroup makes a group that user owns. People who do not let user add them are
-// returned with the reason. The errors are [*FieldError], also for people who are not
-// there, [*LimitError] and [*RateError].
+// returned with the reason. The errors are [*FieldError], [*UnknownUsersError],
+// [*LimitError] and [*RateError].
 func (s *Service) CreateGroup(ctx context.Context, user int64, in NewGroup) (v View, notAdded []NotAdded, err error) {
 	if in.Title, err = checkTitle(in.Title); err != nil {
 		return View{}, nil, err
@@ -81,10 +80,14 @@ func (s *Service) createGroup(ctx context.Context, tx Tx, user int64, in NewGrou
 	if err != nil {
 		return View{}, nil, err
 	}
+	var missing []int64
 	for _, n := range notAdded {
 		if n.Reason == NotKnown {
-			return View{}, nil, &FieldError{"user_ids", "has somebody who is not there: " + numbers(notAdded)}
+			missing = append(missing, n.User)
 		}
+	}
+	if len(missing) > 0 {
+		return View{}, nil, &UnknownUsersError{missing}
 	}
 	self, err := s.self(ctx, tx, user)
 	if err != nil {
@@ -110,17 +113,6 @@ func (s *Service) createGroup(ctx context.Context, tx Tx, user int64, in NewGrou
 	}
 	v, err := s.view(ctx, tx, user, id)
 	return v, notAdded, err
-}
-
-// numbers lists who is not known.
-func numbers(all []NotAdded) string {
-	text := ""
-	for _, n := range all {
-		if n.Reason == NotKnown {
-			text += fmt.Sprintf(", %d", n.User)
-		}
-	}
-	return text[2:]
 }
 
 // tellAdded tells people that a chat is theirs now.

@@ -16,7 +16,6 @@ type rates struct {
 	clock func() time.Time
 	send  buckets
 	chat  buckets
-	typed buckets
 	seek  buckets
 	open  buckets
 	daily buckets
@@ -28,7 +27,6 @@ func newRates(l Limits, clock func() time.Time) rates {
 		clock: clock,
 		send:  newBuckets(l.SendPerSecond, time.Second, l.SendBurst),
 		chat:  newBuckets(l.ChatPerSecond, time.Second, l.ChatPerSecond),
-		typed: newBuckets(l.TypingPerSecond, time.Second, l.TypingPerSecond),
 		seek:  newBuckets(l.SearchPerMinute, time.Minute, l.SearchPerMinute),
 		open:  newBuckets(l.ChatsPerMinute, time.Minute, l.ChatsPerMinute),
 		daily: newBuckets(l.ChatsPerDay, 24*time.Hour, l.ChatsPerDay),
