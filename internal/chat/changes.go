@@ -78,8 +78,7 @@ func (s *Service) newest(ctx context.Context, tx Tx, p *Page, limit int) error {
 
 // changed reads the messages and members that changed after since.
 func (s *Service) changed(ctx context.Context, tx Tx, ch *Changes, since int64, limit int) error {
-	top := ch.Chat.LastEventSeq
-	found, err := tx.PageOfChanges(ctx, ch.Member.User, ch.Chat.ID, since, top, limit+1)
+	found, err := tx.PageOfChanges(ctx, ch.Member.User, &ch.Chat, since, limit+1)
 	if err != nil {
 		return err
 	}

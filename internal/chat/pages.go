@@ -34,8 +34,8 @@ type pageTx interface {
 	PageBefore(ctx context.Context, user, chat, seq int64, p PageFilter) ([]Message, error)
 	PageFrom(ctx context.Context, user, chat, seq int64, p PageFilter) ([]Message, error)
 	// PageOfChanges returns messages whose newest change has a number above since, up to
-	// upTo, in the order of these.
-	PageOfChanges(ctx context.Context, user, chat, since, upTo int64, limit int) ([]Message, error)
+	// that of the chat as it was read before, in the order of these.
+	PageOfChanges(ctx context.Context, user int64, c *Chat, since int64, limit int) ([]Message, error)
 	// Pinned returns the pinned messages in the order of pinning, the newest first.
 	Pinned(ctx context.Context, user, chat int64, limit int) ([]Message, error)
 	// LeftOut counts the messages after a number and up to another that a filter leaves

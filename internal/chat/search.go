@@ -26,6 +26,9 @@ const (
 	// relevance; then come the next so many. Ranking reads texts, and is bounded by this.
 	rankedAtOnce  = 500
 	snippetLength = 160 // code points
+	// searchTime is how long a search may take: what is asked for most rarely must not
+	// keep the database from the others.
+	searchTime = 2 * time.Second
 )
 
 // SearchQuery selects messages. What Q says in operators (search.Parse) and what the
@@ -129,6 +132,8 @@ func (s *Service) SearchMessages(ctx context.Context, user int64, q SearchQuery)
 	if err := s.rates.seek.take(user, start); err != nil {
 		return SearchResult{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, searchTime)
+	defer cancel()
 	var r SearchResult
 	err = s.store.View(ctx, func(tx Tx) error {
 		r = SearchResult{}

@@ -1,8 +1,10 @@
 package search
 
 import (
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Query is a search that somebody typed: what the text must have, which the FTS5 and
@@ -30,6 +32,7 @@ type Query struct {
 type term struct {
 	words, stems []string // either may be empty, but not both; stems are marked
 	prefix       bool     // the last of words needs only begin so
+	completions  []string // the indexed words that begin so, if they were looked up
 }
 
 // HasText tells whether the query asks for words, so that the full-text index has to
@@ -52,6 +55,34 @@ func (q Query) Nothing() bool {
 // query asks for no words.
 func (q Query) FTS5() string {
 	return q.expression(fts5)
+}
+
+// indexedPrefix is up to how many characters a prefix has an index of its own (prefix='2 3').
+const indexedPrefix = 3
+
+// Unfinished returns the beginning of a word which the query also asks for, if looking up
+// the indexed words that begin so ([Query.Complete]) is better than asking FTS5 for all
+// that begins so: it would gather all rows of a long prefix before it gives the first.
+func (q Query) Unfinished() string {
+	for _, t := range q.terms {
+		if t.prefix && len(t.words) == 1 && utf8.RuneCountInString(t.words[0]) > indexedPrefix {
+			return t.words[0]
+		}
+	}
+	return ""
+}
+
+// Complete returns the query with the indexed words that begin as [Query.Unfinished] says
+// in its place. They must be all of them.
+func (q Query) Complete(words []string) Query {
+	unfinished := q.Unfinished()
+	q.terms = slices.Clone(q.terms)
+	for i := range q.terms {
+		if t := &q.terms[i]; t.prefix && len(t.words) == 1 && t.words[0] == unfinished {
+			t.completions = words
+		}
+	}
+	return q
 }
 
 // TSQuery is the literal of a tsquery for vectors made by [TSVector]. It is empty if
@@ -98,13 +129,20 @@ func (q Query) expression(in syntax) string {
 func (in syntax) join(terms []term, with string) string {
 	list := make([]string, len(terms))
 	for i, t := range terms {
+		var any []string
+		if len(t.stems) > 0 {
+			any = append(any, in.phrase(t.stems, false))
+		}
 		switch {
-		case len(t.stems) == 0:
-			list[i] = in.phrase(t.words, t.prefix)
-		case len(t.words) == 0:
-			list[i] = in.phrase(t.stems, false)
-		default:
-			list[i] = "(" + in.phrase(t.stems, false) + in.or + in.phrase(t.words, t.prefix) + ")"
+		case len(t.completions) > 0:
+			for _, word := range t.completions {
+				any = append(any, in.phrase([]string{word}, false))
+			}
+		case len(t.words) > 0:
+			any = append(any, in.phrase(t.words, t.prefix))
+		}
+		if list[i] = strings.Join(any, in.or); len(any) > 1 {
+			list[i] = "(" + list[i] + ")"
 		}
 	}
 	return strings.Join(list, with)

@@ -63,7 +63,8 @@ func classify(err error) error {
 	var lite *sqlite.Error
 	if errors.As(err, &lite) {
 		switch lite.Code() & 0xff {
-		case sqlitecode.SQLITE_FULL, sqlitecode.SQLITE_BUSY, sqlitecode.SQLITE_LOCKED, sqlitecode.SQLITE_IOERR, sqlitecode.SQLITE_NOMEM, sqlitecode.SQLITE_READONLY, sqlitecode.SQLITE_CANTOPEN:
+		case sqlitecode.SQLITE_FULL, sqlitecode.SQLITE_BUSY, sqlitecode.SQLITE_LOCKED, sqlitecode.SQLITE_IOERR, sqlitecode.SQLITE_NOMEM, sqlitecode.SQLITE_READONLY,
+			sqlitecode.SQLITE_CANTOPEN, sqlitecode.SQLITE_INTERRUPT:
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		return err

@@ -30,6 +30,11 @@ func (s *Store) MustEvents(t testing.TB, stream string, since int64) (found []ev
 	return found
 }
 
+// Ask runs a query of a test.
+func (s *Store) Ask(ctx context.Context, query string, dest ...any) error {
+	return s.View(ctx, func(tx *Tx) error { return tx.queryRow(ctx, query, nil, dest...) })
+}
+
 // MustRows calls scan for each row of a query of a test.
 func (s *Store) MustRows(t testing.TB, query string, args []any, scan func(scan func(dest ...any))) {
 	t.Helper()

@@ -87,8 +87,9 @@ func (s *Store) fillPeople(ctx context.Context, n int) (first int64, err error) 
 }
 
 const (
-	fillGroup = `INSERT INTO chats (kind, title, owner_id, last_seq, last_event_seq, last_message_at, last_activity_at, member_count, created_by, created_at, updated_at)
-		VALUES ('group', $1, $2, $3, $3, $4, $4, $5, $2, $4, $4) RETURNING id`
+	fillGroup = `INSERT INTO chats (kind, title, owner_id, last_seq, last_event_seq, last_message_at, last_activity_at, member_count, created_by, created_at, updated_at,
+			top_reader, top_read, next_read)
+		VALUES ('group', $1, $2, $3, $3, $4, $4, $5, $2, $4, $4, $2, $3, $3) RETURNING id`
 	fillMembers = `INSERT INTO members (chat_id, user_id, role, joined_at, read_seq, read_at, delivered_seq)
 		SELECT $1, id, CASE WHEN id = $2 THEN 'owner' ELSE 'member' END, $3, $4, $3, $4 FROM users WHERE id >= $2 AND id < $5`
 	fillGuest = `INSERT INTO members (chat_id, user_id, joined_at, read_seq, read_at, delivered_seq) VALUES ($1, $2, $3, $4, $3, $4)`

@@ -88,7 +88,11 @@ const (
 	joinPostgres = joinInto + `SELECT $1::bigint, j.value::bigint, $2, $3::bigint, $4::bigint, $5::bigint, $4, $3, $4, $3, $6::bigint
 		FROM jsonb_array_elements_text($7::jsonb) AS j(value)` + joinOn
 
-	recount = `UPDATE chats SET member_count = (SELECT count(*) FROM members WHERE chat_id = $1 AND state = 'active') WHERE id = $1 RETURNING member_count`
+	furthest = ` FROM members WHERE chat_id = chats.id AND state = 'active' ORDER BY read_seq DESC, user_id LIMIT 1`
+	topReads = `top_reader = coalesce((SELECT user_id` + furthest + `), 0), top_read = coalesce((SELECT read_seq` + furthest + `), 0),
+		next_read = coalesce((SELECT read_seq` + furthest + ` OFFSET 1), 0)`
+	recount      = `UPDATE chats SET member_count = (SELECT count(*) FROM members WHERE chat_id = chats.id AND state = 'active'), ` + topReads + ` WHERE id = $1 RETURNING member_count`
+	recountReads = `UPDATE chats SET ` + topReads
 )
 
 // Join implements chat's members.

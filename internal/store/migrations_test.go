@@ -86,7 +86,7 @@ var earlier = []struct {
 	{
 		3, `INSERT INTO chats (id, kind, title, owner_id, last_seq, last_message_at, last_activity_at, member_count, created_by, created_at, updated_at)
 			VALUES (1, 'group', 'Дом', 1, 1, 1000, 1000, 1, 1, 1000, 1000)`,
-		`SELECT kind || title || owner_id || last_seq || member_count FROM chats WHERE id = 1`, "groupДом111",
+		`SELECT kind || title || owner_id || last_seq || member_count || top_reader || top_read || next_read FROM chats WHERE id = 1`, "groupДом111110",
 	},
 	{
 		3, `INSERT INTO members (chat_id, user_id, role, joined_at, read_seq) VALUES (1, 1, 'owner', 1000, 1)`,

@@ -17,8 +17,14 @@ const (
 
 	pageBefore    = ofPage + above + ` AND m.seq < $3` + filtered + ` ORDER BY m.seq DESC LIMIT $6`
 	pageFrom      = ofPage + alsoSeen + ` AND m.seq >= $3` + filtered + ` ORDER BY m.seq LIMIT $6`
-	pageOfChanges = ofPage + alsoSeen + ` AND m.event_seq > $3 AND m.event_seq <= $4 AND ` + unhidden + ` ORDER BY m.event_seq LIMIT $5`
-	pinnedPage    = ofPage + alsoSeen + ` AND m.pinned_at > 0 AND ` + unhidden + ` ORDER BY m.pinned_at DESC, m.seq DESC LIMIT $3`
+	pageOfChanges = `SELECT ` + messageColumns + ` FROM (SELECT id FROM (` + changedAgain + `) AS a UNION ALL SELECT id FROM (` + changedOnce + `) AS b) AS p
+		JOIN messages AS m ON m.id = p.id` + messageJoins + ` ORDER BY m.event_seq LIMIT $5`
+	ofChanges    = `SELECT m.id FROM messages AS m` + seenBy + ` WHERE m.chat_id = $2` + alsoSeen + ` AND ` + unhidden
+	changedAgain = ofChanges + ` AND m.first_event_seq <> m.event_seq AND m.event_seq > $3 AND m.event_seq <= $4 ORDER BY m.event_seq LIMIT $5`
+	// Messages that were only sent have their changes in their own order, and are no more
+	// than the changes.
+	changedOnce = ofChanges + ` AND m.first_event_seq = m.event_seq AND +m.event_seq > $3 AND +m.event_seq <= $4 AND m.seq > $6 ORDER BY m.seq LIMIT $5`
+	pinnedPage  = ofPage + alsoSeen + ` AND m.pinned_at > 0 AND ` + unhidden + ` ORDER BY m.pinned_at DESC, m.seq DESC LIMIT $3`
 )
 
 // PageBefore implements chat's pages.
@@ -32,8 +38,8 @@ func (tx chatTx) PageFrom(ctx context.Context, user, id, seq int64, p chat.PageF
 }
 
 // PageOfChanges implements chat's pages.
-func (tx chatTx) PageOfChanges(ctx context.Context, user, id, since, upTo int64, limit int) ([]chat.Message, error) {
-	return tx.readMessages(ctx, pageOfChanges, user, id, since, upTo, limit)
+func (tx chatTx) PageOfChanges(ctx context.Context, user int64, c *chat.Chat, since int64, limit int) ([]chat.Message, error) {
+	return tx.readMessages(ctx, pageOfChanges, user, c.ID, since, c.LastEventSeq, limit, c.LastSeq-(c.LastEventSeq-since))
 }
 
 // Pinned implements chat's pages.

@@ -34,7 +34,7 @@ func PgbenchScript(firstPerson, firstChat int64, people, chats int, text string)
 	}
 	statement("BEGIN", ";")
 	statement(sender, ";", ":chat", ":person")
-	statement(takeNumbers, ` \gset`, "(:now)::bigint", ":chat")
+	statement(takeNumbers, ` \gset`, "(:now)::bigint", ":chat", ":person")
 	statement(moveSender, ";", ":last_seq", ":now", ":chat", ":person")
 	statement(addMessage, ` \gset message_`, ":chat", ":last_seq", ":person", "'text'", "(:number)::text || "+quote(" "+text), "''", "(:number)::text",
 		"'0123456789abcdef0123456789abcdef'", "0", "''", "''", "''", "''", "''", "FALSE", ":now", ":last_event_seq")

@@ -12,10 +12,14 @@ import (
 
 const (
 	// The time of a message is never before that of the one before it (chat-api.md §0.3, I2).
-	// What is returned is what sending needs: each column costs, for every message.
+	// Who sends has read all before. What is returned is what sending needs: each column
+	// costs, for every message.
 	takeNumbers = `UPDATE chats SET last_seq = last_seq + 1, last_event_seq = last_event_seq + 1,
 		last_message_at = CASE WHEN last_message_at > $1 THEN last_message_at ELSE $1 END,
-		last_activity_at = CASE WHEN last_message_at > $1 THEN last_message_at ELSE $1 END
+		last_activity_at = CASE WHEN last_message_at > $1 THEN last_message_at ELSE $1 END,
+		top_read = CASE WHEN CAST($3 AS BIGINT) = 0 THEN top_read ELSE last_seq + 1 END,
+		top_reader = CASE WHEN $3 = 0 THEN top_reader ELSE $3 END,
+		next_read = CASE WHEN $3 = 0 OR $3 = top_reader THEN next_read ELSE top_read END
 		WHERE id = $2 AND state = 'active'
 		RETURNING kind, coalesce(direct_key, ''), last_seq, last_event_seq, last_message_at, member_count, settings`
 
@@ -35,7 +39,7 @@ func (tx chatTx) Post(ctx context.Context, id, user, now int64) (p chat.Posted, 
 	if err != nil {
 		return p, noRow(err, chat.ErrNotFound)
 	}
-	if p.Chat, err = tx.PostSystem(ctx, id, now); err != nil {
+	if p.Chat, err = tx.takeNumbers(ctx, id, user, now); err != nil {
 		return p, err
 	}
 	m := &p.Member
@@ -49,10 +53,14 @@ func (tx chatTx) Post(ctx context.Context, id, user, now int64) (p chat.Posted, 
 }
 
 // PostSystem implements chat's sending.
-func (tx chatTx) PostSystem(ctx context.Context, id, now int64) (c chat.Chat, err error) {
+func (tx chatTx) PostSystem(ctx context.Context, id, now int64) (chat.Chat, error) {
+	return tx.takeNumbers(ctx, id, 0, now)
+}
+
+func (tx chatTx) takeNumbers(ctx context.Context, id, user, now int64) (c chat.Chat, err error) {
 	c.ID = id
 	f := chatFields{c: &c}
-	err = tx.queryRow(ctx, takeNumbers, args(now, id),
+	err = tx.queryRow(ctx, takeNumbers, args(now, id, user),
 		&c.Kind, &f.directKey, &c.LastSeq, &c.LastEventSeq, &c.LastMessageAt, &c.MemberCount, &f.settings)
 	if err != nil {
 		return c, noRow(err, chat.ErrNotFound)
@@ -61,8 +69,8 @@ func (tx chatTx) PostSystem(ctx context.Context, id, now int64) (c chat.Chat, er
 }
 
 const addMessage = `INSERT INTO messages (chat_id, seq, sender_id, message_type, text, entities, client_id, client_hash,
-		reply_to_id, forward, system, metadata, attachments, mentions, silent, created_at, event_seq)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+		reply_to_id, forward, system, metadata, attachments, mentions, silent, created_at, event_seq, first_event_seq)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)
 	ON CONFLICT (chat_id, sender_id, client_id) WHERE client_id IS NOT NULL DO NOTHING RETURNING id`
 
 // AddMessage implements chat's sending.

@@ -52,8 +52,21 @@ const (
 	messageAt = `SELECT coalesce(max(id), 0) FROM messages WHERE chat_id = $1 AND seq = $2`
 )
 
+// noteRead keeps what has been read by whom has read furthest, and by the others: so that
+// nobody looks through the members of a chat for it. Before the member's row, because
+// sending takes the chat's row first too.
+const noteRead = `UPDATE chats SET
+	next_read = CASE WHEN top_reader = $2 THEN next_read WHEN top_read < $1 THEN top_read ELSE $1 END,
+	top_reader = CASE WHEN top_read < $1 THEN $2 ELSE top_reader END,
+	top_read = CASE WHEN top_read < $1 THEN $1 ELSE top_read END
+	WHERE id = $3 AND CASE WHEN top_reader = $2 THEN top_read ELSE next_read END < $1
+	AND EXISTS (SELECT 1 FROM members WHERE chat_id = $3 AND user_id = $2 AND state = 'active')`
+
 // AdvanceRead implements chat's marking.
 func (tx chatTx) AdvanceRead(ctx context.Context, id, user, seq, now int64) (bool, error) {
+	if _, err := tx.exec(ctx, noteRead, seq, user, id); err != nil {
+		return false, err
+	}
 	n, err := tx.exec(ctx, advanceRead, seq, now, id, user)
 	return n > 0, err
 }
@@ -105,7 +118,7 @@ func (tx chatTx) ReceiptsShared(ctx context.Context, a, b int64) (bool, error) {
 const (
 	marks = `SELECT user_id, read_seq, delivered_seq, read_at, delivered_at, visible_from_seq FROM members
 		WHERE chat_id = $1 AND user_id <> $2 AND state = 'active' ORDER BY user_id`
-	highestRead = `SELECT coalesce((SELECT read_seq FROM members WHERE chat_id = $1 AND user_id <> $2 AND state = 'active' ORDER BY read_seq DESC LIMIT 1), 0)`
+	highestRead = `SELECT CASE WHEN top_reader = $2 THEN next_read ELSE top_read END FROM chats WHERE id = $1`
 	readTimes   = `SELECT user_id, min(at) FROM read_log WHERE chat_id = $1 AND seq >= $2 GROUP BY user_id`
 )
 

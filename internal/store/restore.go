@@ -221,6 +221,9 @@ func (s *Store) afterRestore(ctx context.Context) error {
 				}
 			}
 		}
+		if _, err := tx.exec(ctx, recountReads); err != nil {
+			return err
+		}
 		return tx.forgetIndex(ctx)
 	})
 }

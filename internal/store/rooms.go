@@ -163,14 +163,21 @@ func (tx chatTx) SaveState(ctx context.Context, m *chat.Member) error {
 }
 
 const (
-	clearFor = `UPDATE members SET visible_from_seq = c.last_seq, read_seq = c.last_seq, read_at = $1, delivered_seq = c.last_seq, delivered_at = $1,
-		manual_unread_seq = 0 FROM chats AS c WHERE c.id = members.chat_id AND members.chat_id = $2 AND members.user_id = $3`
+	lastOf   = `UPDATE chats SET last_seq = last_seq WHERE id = $1 RETURNING last_seq` // and holds the row
+	clearFor = `UPDATE members SET visible_from_seq = $1, read_seq = $1, read_at = $2, delivered_seq = $1, delivered_at = $2,
+		manual_unread_seq = 0 WHERE chat_id = $3 AND user_id = $4`
 	hideFor = `UPDATE members SET hidden = TRUE, pin_order = 0, archived = FALSE, draft = '' WHERE chat_id = $1 AND user_id = $2`
 )
 
 // ClearFor implements chat's rooms.
 func (tx chatTx) ClearFor(ctx context.Context, id, user int64, hide bool, now int64) error {
-	if _, err := tx.exec(ctx, clearFor, now, id, user); err != nil {
+	var last int64
+	if err := tx.queryRow(ctx, lastOf, args(id), &last); err != nil {
+		return fmt.Errorf("clear chat %d: %w", id, noRow(err, chat.ErrNotFound))
+	}
+	_, err1 := tx.exec(ctx, noteRead, last, user, id)
+	_, err2 := tx.exec(ctx, clearFor, last, now, id, user)
+	if err := errors.Join(err1, err2); err != nil {
 		return fmt.Errorf("clear chat %d: %w", id, err)
 	}
 	if !hide {

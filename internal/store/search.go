@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kuranty/kuranty/internal/chat"
+	"github.com/kuranty/kuranty/internal/search"
 )
 
 // A search begins with what narrows it most, called x or m, and takes of that what the
@@ -87,6 +88,9 @@ func (tx chatTx) FindMessages(ctx context.Context, user int64, q chat.SearchPage
 			return nil, 0, err
 		}
 	}
+	if err := tx.complete(ctx, &q.Words); err != nil {
+		return nil, 0, err
+	}
 	only, err := idList(q.Chats)
 	if err != nil {
 		return nil, 0, err
@@ -145,6 +149,40 @@ func (tx chatTx) fewChats(ctx context.Context, user int64) (ids []int64, err err
 		return nil, err
 	}
 	return ids, nil
+}
+
+// maxCompletions is how many indexed words that begin alike are looked up: each costs some
+// seeks, and its own place in the search.
+const maxCompletions = 32
+
+// A word's next one in the index is not before the word with the smallest character there is.
+const completions = `WITH RECURSIVE w (term, n) AS (
+		SELECT (SELECT term FROM message_words WHERE term >= $1 LIMIT 1), 1
+		UNION ALL SELECT (SELECT term FROM message_words WHERE term >= w.term || char(1) LIMIT 1), n + 1 FROM w
+			WHERE substr(w.term, 1, length($1)) = $1 AND n <= $2)
+	SELECT term FROM w WHERE substr(term, 1, length($1)) = $1`
+
+// complete looks up how the index goes on from the beginning of a word that q asks for,
+// unless it does in too many ways.
+func (tx chatTx) complete(ctx context.Context, q *search.Query) error {
+	begin := q.Unfinished()
+	if begin == "" || tx.dialect != SQLite {
+		return nil
+	}
+	var words []string
+	err := tx.query(ctx, completions, args(begin, maxCompletions), func(r row) error {
+		var word string
+		err := r.Scan(&word)
+		words = append(words, word)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look up words: %w", err)
+	}
+	if len(words) <= maxCompletions {
+		*q = q.Complete(words)
+	}
+	return nil
 }
 
 // expression is what the index is asked for: the words of a query, and the facts that it
