@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// keptFor is how long a reply is repeated (chat-api.md §0.12).
-	keptFor = 24 * time.Hour
+	// keptFor is how long a reply is repeated: 24 h (chat-api.md §0.12), also if the clock is
+	// set forth by a day meanwhile (guarantees.md R28).
+	keptFor = 49 * time.Hour
 	// maxKey is the length of an idempotency key; maxKept of a reply that is kept.
 	maxKey  = 100
 	maxKept = 256 << 10

@@ -176,9 +176,17 @@ func TestS19_IdempotencyKeysBelongToWhoCalls(t *testing.T) {
 				t.Errorf("somebody else's reply: %s", other.body)
 			}
 			anna.do("GET", "/api/v2/chats", nil).is("total", 1)
-			s.advance(25 * time.Hour)
-			fresh := s.anonymous().do("POST", "/api/v2/auth/login", obj{"login": "anna1", "password": password}).want(200)
-			anna.token = fresh.str("access_token")
+			later := func(d time.Duration) {
+				s.advance(d)
+				fresh := s.anonymous().do("POST", "/api/v2/auth/login", obj{"login": "anna1", "password": password}).want(200)
+				anna.token = fresh.str("access_token")
+			}
+			// A day, and then a clock that is set forth by another (R28).
+			later(48 * time.Hour)
+			if again := make(anna, "Один").want(201); string(again.body) != string(first.body) {
+				t.Errorf("after a day and another: %s", again.body)
+			}
+			later(2 * time.Hour)
 			make(anna, "Два").want(201)
 			// A refused request does not use its key up.
 			key = http.Header{"Idempotency-Key": {"k2"}}

@@ -315,8 +315,9 @@ func (s *Service) mayPost(ctx context.Context, tx Tx, p *Posted) error {
 			return nil
 		}
 		slow := int64(p.Chat.Settings.SlowMode) * 1000
-		if wait := p.Member.LastSentAt + slow - s.now(); slow > 0 && wait > 0 {
-			return &SlowModeError{RetryAfter: time.Duration(min(wait, slow)) * time.Millisecond}
+		// Who wrote in a future that was taken back does not wait for it (guarantees.md R28).
+		if since := s.now() - p.Member.LastSentAt; since >= 0 && since < slow {
+			return &SlowModeError{RetryAfter: time.Duration(slow-since) * time.Millisecond}
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ const (
 	chatBatch  = 100
 
 	readLogAge = 7 * 24 * time.Hour
-	replyAge   = 24 * time.Hour
+	replyAge   = 49 * time.Hour // as internal/api keeps them
 	jobAge     = 30 * 24 * time.Hour
 	day        = 24 * time.Hour
 )

@@ -147,7 +147,7 @@ func TestEndedChatsArePurged(t *testing.T) {
 func TestOldRowsAreRemoved(t *testing.T) {
 	each(t, 0, func(t *testing.T, h *harness) {
 		now := h.clock().UnixMilli()
-		for i, at := range []int64{now, now - (23 * time.Hour).Milliseconds(), now - (25 * time.Hour).Milliseconds()} {
+		for i, at := range []int64{now, now - (48 * time.Hour).Milliseconds(), now - (50 * time.Hour).Milliseconds()} {
 			h.exec(`INSERT INTO idempotency (principal, key, request, status, response, created_at) VALUES ('p', $1, 'r', 200, 'x', $2)`, fmt.Sprint(i), at)
 		}
 		for i, at := range []int64{now, now - (6 * day).Milliseconds(), now - (8 * day).Milliseconds()} {

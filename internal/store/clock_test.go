@@ -8,6 +8,25 @@ import (
 	"github.com/kuranty/kuranty/internal/chat"
 )
 
+// Slow mode holds nobody up until a clock that was set back has caught up.
+func TestR28_SlowModeWithAClockSetBack(t *testing.T) {
+	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
+		u := c.people(2)
+		id := c.group(u...)
+		if _, err := c.UpdateChat(t.Context(), u[0], id, chat.ChatChange{Settings: &chat.SettingsChange{SlowMode: new(30)}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, jump := range []time.Duration{-time.Hour, 24 * time.Hour, -24 * time.Hour} {
+			c.send(u[1], id, "before")
+			c.clock.Advance(jump + 30*time.Second)
+			if _, _, err := c.Send(t.Context(), u[1], id, chat.Sending{Text: "after"}); err != nil {
+				t.Errorf("30 s later, the clock set by %v: %v", jump, err)
+			}
+			c.clock.Advance(25 * time.Hour) // for the next
+		}
+	})
+}
+
 // The clock jumps an hour and a day, forth and back, between messages: none is lost or
 // repeated, and their order is that of sending.
 func TestR28_ClockJumps(t *testing.T) {
