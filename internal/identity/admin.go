@@ -141,7 +141,7 @@ func (a *Accounts) UpsertExternal(ctx context.Context, by Caller, externalID str
 	}
 	for range 3 { // somebody may make the same account in between
 		err = a.store.View(ctx, func(tx Tx) (err error) {
-			acc, err = tx.AccountByExternal(ctx, externalID)
+			acc, err = accountOf(ctx, tx, externalID)
 			return err
 		})
 		if err == nil {
@@ -298,7 +298,7 @@ func (a *Accounts) CreateReset(ctx context.Context, by Caller, id int64) (token 
 }
 
 // Delete removes what is known of a person and keeps the account's number, which
-// messages refer to, and its external id, so that it stays deleted. The error is
+// messages refer to, and a hash of its external id, so that it stays deleted. The error is
 // [ErrForbidden], [ErrNotFound] or [ErrLastAdmin].
 func (a *Accounts) Delete(ctx context.Context, by Caller, id int64) error {
 	return a.administer(ctx, by, id, true, func(tx Tx, acc *Account) error {
@@ -311,7 +311,7 @@ func (a *Accounts) Delete(ctx context.Context, by Caller, id int64) error {
 			}
 		}
 		*acc = Account{
-			ID: id, ExternalID: acc.ExternalID, Name: "Deleted account", Role: RoleUser, Kind: acc.Kind,
+			ID: id, ExternalID: deletedExternal(acc.ExternalID), Name: "Deleted account", Role: RoleUser, Kind: acc.Kind,
 			State: StateDeleted, Privacy: DefaultPrivacy(), UpdatedAt: acc.UpdatedAt,
 		}
 		if err := tx.SaveAccount(ctx, *acc); err != nil {

@@ -115,7 +115,7 @@ func (a *Accounts) provision(ctx context.Context, c externalClaims) (acc Account
 	fresh := a.fromClaims(c)
 	for range 4 { // others may make it at the same time, or have the address
 		err = a.store.View(ctx, func(tx Tx) (err error) {
-			acc, err = tx.AccountByExternal(ctx, c.user)
+			acc, err = accountOf(ctx, tx, c.user)
 			return err
 		})
 		if !errors.Is(err, ErrNotFound) {
@@ -138,6 +138,24 @@ func (a *Accounts) provision(ctx context.Context, c externalClaims) (acc Account
 	}
 	a.log.Warn("somebody of the external application cannot have an account: their number is another account's", "number", c.user)
 	return Account{}, fmt.Errorf("%w: account of external user %q: %v", ErrUnauthorized, c.user, err)
+}
+
+// accountOf returns the account of an external id, also a deleted one.
+func accountOf(ctx context.Context, tx Tx, externalID string) (Account, error) {
+	acc, err := tx.AccountByExternal(ctx, externalID)
+	if errors.Is(err, ErrNotFound) {
+		acc, err = tx.AccountByExternal(ctx, deletedExternal(externalID))
+	}
+	return acc, err
+}
+
+// deletedExternal is what a deleted account keeps of its external id, which may say who it
+// was: enough to know the person again, who would else get a new account by their token.
+func deletedExternal(externalID string) string {
+	if externalID == "" {
+		return ""
+	}
+	return "deleted:" + hashSecret("external id "+externalID)
 }
 
 // fromClaims is the account that claims describe. What of them is not acceptable is left out.

@@ -31,6 +31,9 @@ type Erasure struct {
 // Ref is a message of a chat. At is when it was sent, if that was asked for.
 type Ref struct{ Chat, Message, At int64 }
 
+// Reply is a reply that is kept for a repeated request; see chat-api.md §0.12.
+type Reply struct{ Principal, Key, Text string }
+
 // FileRef is a file in a message or, with Message 0, the avatar of a chat.
 type FileRef struct {
 	Chat, Message int64
@@ -70,6 +73,10 @@ type erasureTx interface {
 	AvatarsBy(ctx context.Context, user int64, limit int) ([]FileRef, error)
 	// LooseFilesOf returns files of user that no chat under legal hold shows.
 	LooseFilesOf(ctx context.Context, user int64, limit int) ([]string, error)
+	// RepliesNaming returns the kept replies of others that may name user, RewriteReply
+	// replaces the text of one.
+	RepliesNaming(ctx context.Context, user int64) ([]Reply, error)
+	RewriteReply(ctx context.Context, r Reply) error
 	// ForgetPerson removes the rows that are about user alone, and what other rows say of
 	// when and how user did something.
 	ForgetPerson(ctx context.Context, user int64) error
@@ -218,6 +225,7 @@ func (s *Service) erase(ctx context.Context, r *running) error {
 			return err
 		}
 	}
+	s.scrub(ctx)
 	n, err := s.heldChats(ctx, r.User)
 	if err != nil || n == 0 {
 		return err
@@ -226,6 +234,13 @@ func (s *Service) erase(ctx context.Context, r *running) error {
 		return err
 	}
 	return s.postpone("chats under legal hold")
+}
+
+// scrub has what was deleted leave the database's own log. Retention does it again.
+func (s *Service) scrub(ctx context.Context) {
+	if err := s.store.Scrub(ctx); err != nil && ctx.Err() == nil {
+		s.log.Info("what was deleted is in the database's log for a while yet", "error", err)
+	}
 }
 
 func (s *Service) heldChats(ctx context.Context, user int64) (n int, err error) {
@@ -257,7 +272,7 @@ func (s *Service) steps(mode string) []step {
 	if mode == Erase {
 		steps = append(steps, s.eraseMessages, s.eraseReactions)
 	}
-	return append(steps, s.eraseFilesShown, s.eraseAvatars, s.eraseFiles, s.eraseForwards, s.eraseSystem, s.forgetPerson, s.eraseLog)
+	return append(steps, s.eraseFilesShown, s.eraseAvatars, s.eraseFiles, s.eraseForwards, s.eraseSystem, s.eraseReplies, s.forgetPerson, s.eraseLog)
 }
 
 // batch is how many messages one transaction changes, logBatch how many rows of the log

@@ -3,6 +3,7 @@ package privacy_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -74,7 +75,9 @@ func (s *stage) profile(by identity.Caller) {
 	s.must(s.chats.RequestContact(ctx, s.vera, s.boris))
 	other := s.users("ivan")[0]
 	s.must(s.chats.Block(ctx, s.vera, other))
-	s.exec(`UPDATE users SET picture = $1, last_seen_at = 7 WHERE id = $2`, "https://example.com/"+self, s.vera)
+	s.exec(`UPDATE users SET picture = $1, last_seen_at = 7, external_id = $2 WHERE id = $3`, "https://example.com/"+self, self+" outside", s.vera)
+	s.exec(`INSERT INTO idempotency (principal, key, request, status, response, created_at) VALUES ($1, 'k', '', 201, $2, 7)`,
+		event.User(s.anna), fmt.Sprintf(`{"id":5,"companion":{"id":%d,"name":"%s","username":"%[2]s"}}`, s.vera, self))
 	s.must(s.accounts.SetRole(ctx, identity.Operator("test"), s.vera, identity.RoleAdmin))
 	by.Role = identity.RoleAdmin // which has ended the session
 	_, err := s.accounts.Login(ctx, self, password, identity.Device{Name: self + " tablet", Address: address(self)})
@@ -121,6 +124,7 @@ func (s *stage) check(mode string) {
 	ctx := s.t.Context()
 	s.gone(self)
 	s.gone(address(self))
+	s.goneFromFiles(self)
 	if len(s.find(kept)) == 0 {
 		s.t.Error("what others wrote is gone")
 	}

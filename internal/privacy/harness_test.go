@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type harness struct {
 	t        testing.TB
 	driver   string
 	folder   string // of everything that is kept beside the database
+	path     string // of the database
 	raw      *sql.DB
 	store    *store.Store
 	accounts *identity.Accounts
@@ -62,12 +64,13 @@ func newHarness(t testing.TB, driver string, days int) *harness {
 		now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), purged: make(map[int64]bool),
 	}
 	o := store.Options{Driver: driver, Path: filepath.Join(t.TempDir(), "kuranty.db"), Clock: h.clock, Logger: quiet}
+	h.path = o.Path
 	var err error
 	if driver == store.Postgres {
 		o.DSN = pgtest.Start(t)
 		h.raw, err = sql.Open("pgx", o.DSN)
 	} else {
-		h.raw, err = sql.Open("sqlite", o.Path+"?_pragma=busy_timeout(5000)")
+		h.raw, err = sql.Open("sqlite", o.Path+"?_pragma=busy_timeout(5000)&_pragma=secure_delete(1)")
 	}
 	h.must(err)
 	t.Cleanup(func() { h.raw.Close() })
@@ -125,6 +128,13 @@ func (c *crashing) Update(ctx context.Context, f func(privacy.Tx) error) error {
 		c.left.Add(-1)
 	}
 	return c.Store.Update(ctx, f)
+}
+
+func (c *crashing) Scrub(ctx context.Context) error {
+	if c.left.Load() == 0 {
+		return errCrash
+	}
+	return c.Store.Scrub(ctx)
 }
 
 func (c *crashing) View(ctx context.Context, f func(privacy.Tx) error) error {
@@ -300,6 +310,27 @@ func (h *harness) find(text string) (places []string) {
 		return err
 	}))
 	return places
+}
+
+// goneFromFiles looks for text in the bytes of SQLite's files, where what is deleted from
+// tables may go on.
+func (h *harness) goneFromFiles(text string) {
+	h.t.Helper()
+	if h.driver != store.SQLite {
+		return
+	}
+	names, err := filepath.Glob(h.path + "*")
+	h.must(err)
+	if len(names) < 2 {
+		h.t.Fatalf("the files of the database are only %q", names)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(filepath.Clean(name))
+		h.must(err)
+		for _, at := range regexp.MustCompile(`(?i)`+regexp.QuoteMeta(text)).FindAllIndex(b, 3) {
+			h.t.Errorf("%q is in the bytes of %s, in %q", text, filepath.Base(name), b[max(at[0]-100, 0):min(at[1]+100, len(b))])
+		}
+	}
 }
 
 func (h *harness) gone(text string) {

@@ -70,6 +70,7 @@ func (s *Service) expire(ctx context.Context, r *running) error {
 			more = n == sweepBatch
 		}
 	}
+	s.scrub(ctx)
 	if failed != nil {
 		return failed
 	}

@@ -33,6 +33,9 @@ var (
 type Store interface {
 	Update(ctx context.Context, f func(Tx) error) error
 	View(ctx context.Context, f func(Tx) error) error
+	// Scrub has what was deleted leave the log that the database keeps of changes, as far as
+	// it is the database's own. It is no matter if that cannot be done now.
+	Scrub(ctx context.Context) error
 }
 
 // Tx is what a transaction can do. Each part stands beside the rules that use it.

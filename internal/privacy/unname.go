@@ -68,25 +68,59 @@ func unnamed(e *event.Event, user int64) (payload []byte, changed bool, err erro
 	if !key && !bytes.Contains(e.Payload, []byte(strconv.FormatInt(user, 10))) {
 		return nil, false, nil
 	}
-	d := json.NewDecoder(bytes.NewReader(e.Payload))
+	payload, changed, err = rewritten(e.Payload, func(v any) (changed bool) {
+		if object, ok := v.(map[string]any); ok && key {
+			changed = neutral(object, "name")
+		}
+		return unname(v, number(user)) || changed
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("payload of event %s: %w", e.ID, err)
+	}
+	return payload, changed, nil
+}
+
+func number(user int64) json.Number { return json.Number(strconv.FormatInt(user, 10)) }
+
+// rewritten is JSON after f has changed what it holds; changed is what f returned.
+func rewritten(text []byte, f func(any) (changed bool)) (out []byte, changed bool, err error) {
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber() // numbers stay as they are written
 	var v any
 	if err := d.Decode(&v); err != nil {
-		return nil, false, fmt.Errorf("payload of event %s: %w", e.ID, err)
+		return nil, false, err
 	}
-	if object, ok := v.(map[string]any); ok && key {
-		changed = neutral(object, "name")
-	}
-	if changed = unname(v, json.Number(strconv.FormatInt(user, 10))) || changed; !changed {
+	if !f(v) {
 		return nil, false, nil
 	}
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return nil, false, fmt.Errorf("payload of event %s: %w", e.ID, err)
+		return nil, false, err
 	}
-	return bytes.TrimSpace(out.Bytes()), true, nil
+	return bytes.TrimSpace(b.Bytes()), true, nil
+}
+
+// eraseReplies takes the person out of replies to others that are kept for a day.
+func (s *Service) eraseReplies(ctx context.Context, user int64, _ *progress) (bool, error) {
+	return false, s.store.Update(ctx, func(tx Tx) error {
+		replies, err := tx.RepliesNaming(ctx, user)
+		if err != nil {
+			return err
+		}
+		for _, r := range replies {
+			text, changed, err := rewritten([]byte(r.Text), func(v any) bool { return unname(v, number(user)) })
+			if err != nil || !changed {
+				continue // one that is no JSON names nobody
+			}
+			r.Text = string(text)
+			if err := tx.RewriteReply(ctx, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // personal are what payloads call the facts of a person beside the name.

@@ -179,6 +179,30 @@ var forgetting = []string{
 	`UPDATE users SET last_seen_at = NULL WHERE id = $1`,
 }
 
+const (
+	repliesNaming = `SELECT principal, key, response FROM idempotency WHERE response LIKE $1 OR response LIKE $2`
+	rewriteReply  = `UPDATE idempotency SET response = $1 WHERE principal = $2 AND key = $3`
+)
+
+// RepliesNaming implements privacy's erasing. Replies are JSON that only we write, without
+// blanks.
+func (tx privacyTx) RepliesNaming(ctx context.Context, user int64) (list []privacy.Reply, err error) {
+	u := strconv.FormatInt(user, 10)
+	err = tx.query(ctx, repliesNaming, args("%:"+u+",%", "%:"+u+"}%"), func(r row) error {
+		var reply privacy.Reply
+		err := r.Scan(&reply.Principal, &reply.Key, &reply.Text)
+		list = append(list, reply)
+		return err
+	})
+	return list, err
+}
+
+// RewriteReply implements privacy's erasing.
+func (tx privacyTx) RewriteReply(ctx context.Context, r privacy.Reply) error {
+	_, err := tx.exec(ctx, rewriteReply, r.Text, r.Principal, r.Key)
+	return err
+}
+
 const forgetRepliesTo = `DELETE FROM idempotency WHERE principal = $1`
 
 // ForgetPerson implements privacy's erasing.

@@ -74,6 +74,31 @@ func (s *Store) openSQLite(ctx context.Context) error {
 	return nil
 }
 
+// truncateLog writes the log of changes into the file and empties it. Who writes waits
+// meanwhile, so it does not wait long itself for who reads.
+func (s *Store) truncateLog(ctx context.Context) error {
+	if s.o.Driver == Postgres {
+		return nil
+	}
+	db, err := sql.Open("sqlite", sqliteDSN(s.o.Path))
+	if err != nil {
+		return fmt.Errorf("empty the log of changes: %w", err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1) // the one that has the time set
+	var busy, frames, moved int
+	if _, err := db.ExecContext(ctx, `PRAGMA busy_timeout = 100`); err != nil {
+		return fmt.Errorf("empty the log of changes: %w", err)
+	}
+	if err := db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &moved); err != nil {
+		return fmt.Errorf("empty the log of changes: %w", err)
+	}
+	if busy != 0 {
+		return errors.New("empty the log of changes: it is being read")
+	}
+	return nil
+}
+
 // checkSQLite refuses a version or settings with which an acknowledged commit may be lost.
 func checkSQLite(ctx context.Context, conn *sql.Conn) error {
 	var version, mode string
