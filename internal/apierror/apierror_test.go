@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -57,6 +58,8 @@ func TestFrom(t *testing.T) {
 		{&http.MaxBytesError{Limit: 1}, "too_large", 413, 413, 413},
 		{&files.LimitError{Field: "quota", Limit: 1}, "too_large", 413, 413, 413},
 		{files.ErrUnsupported, "unsupported_media", 415, 415, 415},
+		{fmt.Errorf("%w: %w", files.ErrCutOff, io.ErrUnexpectedEOF), "bad_request", 400, 422, 400},
+		{fmt.Errorf("%w: %w", files.ErrCutOff, &http.MaxBytesError{Limit: 1}), "too_large", 413, 413, 413},
 		{&chat.RateError{Limit: 5, Window: time.Second}, "rate_limited", 429, 429, 429},
 		{&identity.LimitedError{RetryAfter: time.Second}, "rate_limited", 429, 429, 429},
 		{store.ErrUnavailable, "unavailable", 503, 503, 503},

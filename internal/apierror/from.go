@@ -60,6 +60,8 @@ var sentinels = []struct {
 
 	{context.DeadlineExceeded, Unavailable},
 	{context.Canceled, Unavailable},
+
+	{files.ErrCutOff, BadRequest}, // unless one of the above is why
 }
 
 // From returns what err, which is not nil, means to a caller.

@@ -69,6 +69,8 @@ var (
 	ErrUnsupported = errors.New("unsupported file content")
 	// ErrEmpty means that there was nothing to store.
 	ErrEmpty = errors.New("file is empty")
+	// ErrCutOff means that what was to be stored could not be read to its end.
+	ErrCutOff = errors.New("file is cut off")
 	// ErrKind means that the kind is none there is.
 	ErrKind = errors.New("unknown kind of file")
 	// ErrIncomplete means that an upload is completed before all its bytes are there.

@@ -75,7 +75,11 @@ func (r *whileOpen) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return r.r.Read(p)
+	n, err := r.r.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // as io.Copy compares
+		err = fmt.Errorf("%w: %w", ErrCutOff, err)
+	}
+	return n, err
 }
 
 // store makes a file of the received bytes. With before, that runs in the transaction

@@ -119,13 +119,13 @@ func (c *Contract) createChat(r *request) (reply, error) {
 	var v chat.View
 	switch {
 	case in.Type == chat.Direct && len(in.UserIDs) != 1:
-		return reply{}, &refusal{http.StatusBadRequest, "a direct chat needs exactly one id in user_ids"}
+		return reply{}, &refusal{http.StatusBadRequest, "a direct chat needs exactly one id in user_ids", "личному чату нужен ровно один номер в user_ids"}
 	case in.Type == chat.Direct:
 		v, _, err = c.o.Chats.OpenDirect(r.Context(), user, int64(in.UserIDs[0]))
 	case in.Type != chat.Group:
 		return reply{}, &invalid{loc: []any{"body", "type"}, msg: "must be direct or group"}
 	case chat.Normalize(in.Name) == "":
-		return reply{}, &refusal{http.StatusBadRequest, "a group needs a name"}
+		return reply{}, &refusal{http.StatusBadRequest, "a group needs a name", "группе нужно название (name)"}
 	default:
 		v, _, err = c.o.Chats.CreateGroup(r.Context(), user, chat.NewGroup{Title: in.Name, Users: in.UserIDs.ids()})
 	}

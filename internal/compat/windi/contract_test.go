@@ -3,6 +3,7 @@ package windi_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestB03_ThreeFormsOfPublish(t *testing.T) {
 	for data, published := range map[string]string{
 		`{"type":"typing","is_typing":true,"user_id":77,"user_name":"Mallory"}`:                                    "typing",
 		`{"type":"custom.poll","q":1,"user_id":77,"user_name":"Mallory","sender_id":77,"event_seq":1,"chat_id":9}`: "custom.poll",
-		`{"type":"custom.game.move","x":2}`: "custom.game.move",
+		`{"type":"custom.game.move","x":2}`:                                                                        "custom.game.move",
 	} {
 		anna.call("POST", "/centrifugo/publish?channel="+channel, []byte(data)).want(200).is(`true`, "success").is(`{}`, "result")
 		got := c.published(published)
@@ -553,4 +554,17 @@ func TestReadMarksAreWatermarks(t *testing.T) {
 	}
 	gone := anna.call("POST", fmt.Sprintf("/centrifugo/publish?chat_id=%d", id), object{"content": "k", "client_id": "k"}).want(200)
 	gone.is(`true`, "deleted").is(`""`, "content").is(fmt.Sprint(first.get("id")), "id")
+}
+
+// Errors are told in the language of the request (chat-api.md §0.10).
+func TestErrorsInRussian(t *testing.T) {
+	s := start(t)
+	anna := s.newUser("Анна")
+	ru := http.Header{"Accept-Language": {"ru-RU,ru;q=0.9"}}
+	anna.callWith("POST", "/chats", ru, object{"type": "direct"}).want(400).is(`"личному чату нужен ровно один номер в user_ids"`, "detail")
+	anna.callWith("POST", "/centrifugo/publish", ru, object{}).want(422).is(`"chat_id — обязательное поле"`, "detail", 0, "msg")
+	anna.callWith("POST", "/centrifugo/typing", ru, object{"chat_id": "x"}).want(422).is(`"chat_id — значение неверного типа"`, "detail", 0, "msg")
+	anna.callWith("GET", "/history/1?limit=0", ru).want(422).is(`"limit — недопустимое значение"`, "detail", 0, "msg")
+	anna.callWith("GET", "/history/777", ru).want(403).is(`"Не найдено."`, "detail")
+	anna.call("GET", "/history/1?limit=0").want(422).is(`"must be 1 to 100"`, "detail", 0, "msg")
 }

@@ -146,7 +146,7 @@ func parseForm(chatID int64, channel string, body jsontext.Value) (form, error) 
 	}
 	setDefault(&f.channel, named)
 	if channel != "" && channel != f.channel || named != "" && named != f.channel {
-		return form{}, &refusal{status: http.StatusBadRequest, detail: "the request names two channels"}
+		return form{}, &refusal{http.StatusBadRequest, "the request names two channels", "в запросе названы два канала"}
 	}
 	return f, nil
 }

@@ -135,6 +135,11 @@ func TestUploads(t *testing.T) {
 	boris.call("POST", fmt.Sprintf("/centrifugo/publish?chat_id=%d", id), object{"attachments": []any{object{"id": a.get(1, "id")}}}).
 		want(422).is(`["body","attachments"]`, "detail", 0, "loc")
 	send(anna).want(422)
+	kind, whole := form("a.txt")
+	anna.callWith("POST", "/files/upload", http.Header{"Content-Type": {kind}}, whole[:len(whole)-9]).want(422)
+	empty := []byte("--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"a.txt\"\r\n\r\n\r\n--x--\r\n")
+	anna.callWith("POST", "/files/upload", http.Header{"Content-Type": {"multipart/form-data; boundary=x"}}, empty).
+		want(422).is(`["body","files"]`, "detail", 0, "loc")
 	send(anna, strings.Split(strings.Repeat("x.txt ", 11), " ")[:11]...).want(422)
 	anna.call("POST", "/files/upload", object{}).want(422).is(`["body","files"]`, "detail", 0, "loc")
 	send(&user{stage: s}, "a.txt").want(401)

@@ -33,7 +33,7 @@ type presentClient struct {
 func (c *Contract) presence(r *request) (reply, error) {
 	id, ok := parseID(strings.TrimPrefix(r.PathValue("chat"), chatChannel))
 	if !ok {
-		return reply{}, &refusal{http.StatusBadRequest, "expected an id or 'chat:id'"}
+		return reply{}, &refusal{http.StatusBadRequest, "expected an id or 'chat:id'", "нужен номер или 'chat:id'"}
 	}
 	user, err := r.user()
 	if err != nil {

@@ -83,7 +83,7 @@ func (c *Contract) Handler() http.Handler {
 		}}))
 	}
 	mux.Handle("/", c.serve(Route{Access: Public, serve: func(*Contract, *request) (reply, error) {
-		return reply{}, &refusal{http.StatusNotFound, "Not Found"}
+		return reply{}, &refusal{http.StatusNotFound, "Not Found", "Не найдено"}
 	}}))
 	return mux
 }

@@ -178,20 +178,44 @@ type invalid struct {
 	code apierror.Code
 }
 
-func (e *invalid) Error() string {
+func (e *invalid) name() string {
 	if len(e.loc) == 0 {
+		return "body"
+	}
+	return fmt.Sprint(e.loc[len(e.loc)-1])
+}
+
+func (e *invalid) Error() string { return e.name() + " " + e.msg }
+
+// in is msg in English; in Russian it names the value and says less.
+func (e *invalid) in(lang string) string {
+	if lang == apierror.English {
 		return e.msg
 	}
-	return fmt.Sprint(e.loc[len(e.loc)-1]) + " " + e.msg
+	f := apierror.Field{Name: e.name(), Reason: apierror.Invalid}
+	switch {
+	case strings.HasPrefix(e.msg, "is required"):
+		f.Reason = apierror.Required
+	case e.code == badRequest:
+		f.Reason = apierror.Type
+	}
+	return f.Message(lang)
 }
 
 // refusal is an error with a status that is this contract's own.
 type refusal struct {
 	status int
-	detail string
+	en, ru string
 }
 
-func (e *refusal) Error() string { return e.detail }
+func (e *refusal) Error() string { return e.en }
+
+func (e *refusal) in(lang string) string {
+	if lang == apierror.Russian {
+		return e.ru
+	}
+	return e.en
+}
 
 // detail is the body of an error reply: a text, or a list of [problem].
 type detail struct {
@@ -209,12 +233,13 @@ func required(name string) error { return &invalid{loc: []any{"body", name}, msg
 
 // refuse answers an error (chat-api.md §0.10).
 func (c *Contract) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	lang := apierror.Language(r.Header.Get("Accept-Language"))
 	var wrong *invalid
 	if errors.As(err, &wrong) {
 		e := apierror.New(wrong.code, nil)
 		setDefault(&e.Code, validation)
 		e.Header(w.Header(), apierror.B)
-		send(w, e.Status(apierror.B), detail{[]problem{{wrong.loc, wrong.msg, "value_error"}}})
+		send(w, e.Status(apierror.B), detail{[]problem{{wrong.loc, wrong.in(lang), "value_error"}}})
 		return
 	}
 	if own := refused(err); own != nil {
@@ -223,7 +248,7 @@ func (c *Contract) refuse(w http.ResponseWriter, r *http.Request, err error) {
 			code = apierror.NotFound
 		}
 		w.Header().Set(apierror.HeaderCode, string(code))
-		send(w, own.status, detail{own.detail})
+		send(w, own.status, detail{own.in(lang)})
 		return
 	}
 	e := apierror.From(err)
@@ -233,22 +258,21 @@ func (c *Contract) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if len(e.Fields) > 0 && e.Status(apierror.B) == http.StatusUnprocessableEntity {
 		e.Header(w.Header(), apierror.B)
-		send(w, http.StatusUnprocessableEntity, detail{problems(e, r)})
+		send(w, http.StatusUnprocessableEntity, detail{problems(e, r, lang)})
 		return
 	}
 	e.Write(w, r, apierror.B)
 }
 
 // names are what this contract calls fields that the domain calls otherwise.
-var names = map[string]string{"title": "name", "user_id": "user_ids", "q": "query"}
+var names = map[string]string{"title": "name", "user_id": "user_ids", "q": "query", "file": "files"}
 
 // problems tells of fields of the domain, which stand in the query or in the body.
-func problems(e *apierror.Error, r *http.Request) []problem {
+func problems(e *apierror.Error, r *http.Request, lang string) []problem {
 	where := "body"
 	if r.Method == http.MethodGet {
 		where = "query"
 	}
-	lang := apierror.Language(r.Header.Get("Accept-Language"))
 	out := make([]problem, len(e.Fields))
 	for i, f := range e.Fields {
 		if name := names[f.Name]; name != "" {
@@ -267,7 +291,7 @@ func problems(e *apierror.Error, r *http.Request) []problem {
 func refused(err error) *refusal {
 	var own *refusal
 	if errors.Is(err, errChannel) {
-		return &refusal{http.StatusBadRequest, errChannel.Error()}
+		return &refusal{http.StatusBadRequest, errChannel.Error(), "нужно 'chat:id' или 'user:id'"}
 	}
 	errors.As(err, &own)
 	return own
@@ -277,10 +301,13 @@ func refused(err error) *refusal {
 func (c *Contract) explain(err error, lang string) (status int, text string) {
 	var wrong *invalid
 	if errors.As(err, &wrong) {
-		return http.StatusUnprocessableEntity, wrong.Error()
+		if lang == apierror.English {
+			return http.StatusUnprocessableEntity, wrong.Error()
+		}
+		return http.StatusUnprocessableEntity, wrong.in(lang)
 	}
 	if own := refused(err); own != nil {
-		return own.status, own.detail
+		return own.status, own.in(lang)
 	}
 	e := apierror.From(err)
 	if e.Code == apierror.Internal {
