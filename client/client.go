@@ -5,7 +5,7 @@
 //
 //	c, err := client.New("http://127.0.0.1:8000", client.Options{APIKey: key, TokenSecret: secret})
 //	…
-//	_, err = c.Publish(ctx, client.ChatChannel(7), map[string]string{"text": "hello"})
+//	_, err = c.Publish(ctx, "news:today", map[string]string{"text": "hello"})
 //
 // The API is Centrifugo's, so it works with such a server too. What a server refuses is
 // an [*Error] with a code, a key it does not take is [ErrUnauthorized], any other status

@@ -89,12 +89,19 @@ func (s *session) openLocal(res *config.Result, begin bool) error {
 	return nil
 }
 
-// haveDatabase makes sure that a command does not make an empty database in a folder that
-// somebody mistook for another.
+// haveDatabase makes sure that a command does not make an empty database in a folder, or
+// tables in a database, that somebody mistook for another.
 func haveDatabase(c *config.Config) error {
 	o := server.StoreOptions(c, c.Storage.DataDir)
 	if o.DSN != "" {
-		return nil
+		if server.RunningURL(c.Storage.DataDir) != "" { // which has one
+			return nil
+		}
+		s, err := reader(c)
+		if err != nil {
+			return err
+		}
+		return s.Close()
 	}
 	if _, err := os.Stat(o.Path); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no database in %s: start the server once, or name its folder with --data-dir", c.Storage.DataDir)

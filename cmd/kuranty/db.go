@@ -31,6 +31,9 @@ func reader(c *config.Config) (*store.Store, error) {
 	o := server.StoreOptions(c, c.Storage.DataDir)
 	o.Logger = quiet()
 	s, err := store.OpenReader(context.Background(), o)
+	if errors.Is(err, store.ErrNoDatabase) && o.DSN != "" {
+		return nil, fmt.Errorf("%w, or its user may not see it (storage.dsn): start the server once, or name another database", err)
+	}
 	if errors.Is(err, store.ErrNoDatabase) {
 		return nil, fmt.Errorf("%w: start the server once, or name its folder with --data-dir", err)
 	}

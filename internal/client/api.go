@@ -40,7 +40,7 @@ func (e *Error) Error() string {
 var hints = map[int]string{
 	101: "the token was not accepted",
 	102: "the configuration has no namespace of that name (the text before the first colon of a channel)",
-	103: "the configuration does not allow it, or the token is not for this channel",
+	103: "the configuration does not allow it, the token is not for this channel, or the user is not in the chat it belongs to",
 	107: "check the channel's name, and whether its namespace limits the form of data",
 	108: "the channel's options do not have this feature (presence; or history_size and history_ttl)",
 	109: "the token is past its expiry; make a new one with kuranty token create",

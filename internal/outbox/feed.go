@@ -28,9 +28,9 @@ func sortByPos(events []event.Event) {
 
 // feed gives a sink its events until ctx ends, and then saves its cursor.
 func (l *Log) feed(ctx context.Context, r *reader) {
-	saved := r.cursor.Load()
+	r.saved = r.cursor.Load()
 	defer func() {
-		if end := r.cursor.Load(); end != saved {
+		if end := r.cursor.Load(); end != r.saved {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()
 			l.save(last, r, end)
@@ -61,7 +61,7 @@ func (l *Log) feed(ctx context.Context, r *reader) {
 		if now := time.Now(); now.Sub(lastSave) >= saveEvery {
 			lastSave = now
 			if end := r.cursor.Load(); l.save(ctx, r, end) {
-				saved = end
+				r.saved = end
 			}
 		}
 	}
@@ -85,7 +85,8 @@ func (l *Log) save(ctx context.Context, r *reader, pos int64) bool {
 }
 
 // after waits until there are events after the sink's cursor and returns some of them,
-// from memory if they are there.
+// from memory if they are there; or none, once the cursor should be saved although
+// nothing follows.
 func (l *Log) after(ctx context.Context, r *reader) ([]event.Event, error) {
 	for {
 		cursor := r.cursor.Load()
@@ -111,8 +112,14 @@ func (l *Log) after(ctx context.Context, r *reader) ([]event.Event, error) {
 			r.since.Store(events[0].At)
 			return events, nil
 		}
+		var save <-chan time.Time
+		if cursor != r.saved {
+			save = time.After(saveEvery)
+		}
 		select {
 		case <-grown:
+		case <-save:
+			return nil, nil
 		case <-ctx.Done():
 			return nil, errStopped
 		}

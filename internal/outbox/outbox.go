@@ -108,6 +108,8 @@ type reader struct {
 	failures  atomic.Uint64
 	// since is when the oldest event not yet announced happened, in milliseconds.
 	since atomic.Int64
+	// saved is the cursor as it was last saved. It belongs to the goroutine of feed.
+	saved int64
 }
 
 // New returns a log that is kept in store and read by sinks.

@@ -190,6 +190,26 @@ func TestEverySinkGetsEveryEventInOrder(t *testing.T) {
 	})
 }
 
+// Who looks at the database of an idle server sees that nothing is behind.
+func TestTheCursorIsSavedWhenNothingFollows(t *testing.T) {
+	k := &sink{name: "idle"}
+	p := start(t, store.Options{Path: filepath.Join(t.TempDir(), "k.db")}, outbox.Options{}, k)
+	write(t, p.Store, 0, 8)
+	k.await(t, 8)
+	for late := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		pos, _, err := p.Cursor(t.Context(), "idle")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pos == 8 {
+			return
+		}
+		if time.Now().After(late) {
+			t.Fatalf("the cursor is saved at %d, want 8", pos)
+		}
+	}
+}
+
 func TestARefusedEventIsSetAside(t *testing.T) {
 	onBoth(t, func(t *testing.T, o store.Options) {
 		picky := &sink{name: "picky", fail: func(e event.Event) error {

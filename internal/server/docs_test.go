@@ -15,13 +15,15 @@ import (
 func TestR17_R42_DocumentationOfOperations(t *testing.T) {
 	in := servertest.Start(t, servertest.Config(chat))
 	publish(t, in.URL, in.APIKey, "chat:1", `1`)
-	_, metrics := get(t, in.URL+"/metrics")
+	_, channels := get(t, in.URL+"/metrics")
+	_, chats := get(t, servertest.Start(t).URL+"/metrics")
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := names(`(?m)^# TYPE (kuranty_\w+)`, metrics)
-	documented := names("(?m)^\\| `(kuranty_\\w+)", string(page))
+	served := names(`(?m)^# TYPE (kuranty_\w+)`, channels+chats)
+	rows := regexp.MustCompile("(?m)^\\| `kuranty_[^|]*").FindAllString(string(page), -1)
+	documented := names("`(kuranty_\\w+)", strings.Join(rows, ""))
 	if !slices.Equal(served, documented) {
 		t.Errorf("served     %q\ndocumented %q", served, documented)
 	}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/privacy"
 )
 
 // firstAdmin makes the administrator that the configuration names, if there is none. Who
@@ -23,6 +25,11 @@ func (s *Server) firstAdmin(ctx context.Context) error {
 			return fmt.Errorf("auth.first_admin: %w", err)
 		}
 		if made {
+			// If that fails there is only the log: the next start does not make them again.
+			e := privacy.Entry{Actor: identity.Operator("config").Actor(), Action: "user.create", Target: event.User(acc.ID)}
+			if err := s.backend.privacy.Audit(ctx, e, map[string]any{"role": acc.Role, "kind": acc.Kind}); err != nil {
+				s.log.Warn("the first administrator is not in the audit log", "error", err)
+			}
 			s.log.Info("made the first administrator (auth.first_admin)", "user", acc.ID, "username", acc.Username)
 		}
 		return nil
@@ -46,7 +53,7 @@ func (s *Server) welcomeAdmin(b *strings.Builder, a Address) {
 	}
 	program, flags := cmp.Or(s.o.Command, "kuranty"), s.o.CommandFlags
 	fmt.Fprintf(b, "\nNobody is administrator yet. Become it here:\n\n  %s admin create YOUR-NAME%s\n\n", program, flags)
-	fmt.Fprintf(b, "or from elsewhere, once and within 24 hours, with this token:\n\n  %s\n\n", FirstAdminCall(a.URL(), s.adminToken))
+	fmt.Fprintf(b, "or from elsewhere, once and within 24 hours, with this token:\n\n  %s\n", FirstAdminCall(a.URL(), s.adminToken))
 }
 
 // FirstAdminCall is the command line that makes the first administrator of the server at

@@ -71,6 +71,9 @@ func withoutSecrets(err error) error {
 func (s *Store) checkPostgres(ctx context.Context) error {
 	var version int
 	var fsync, commit, encoding string
+	if err := s.pool.PingContext(ctx); err != nil { // said once, not for each question
+		return fmt.Errorf("reach PostgreSQL (storage.dsn): %w", classify(err))
+	}
 	err := errors.Join(
 		s.pool.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int`).Scan(&version),
 		s.pool.QueryRowContext(ctx, `SHOW fsync`).Scan(&fsync),
