@@ -37,12 +37,32 @@ func (c *Channels) Connect(ctx context.Context, in realtime.Connecting) (realtim
 	if isModern(in.Request.Data) { // asks for nothing: the server knows what it is to have
 		return cred, c.modern.connect(ctx, &cred, in.Client, user)
 	}
+	people := 0
 	for _, channel := range own {
+		if parse(channel).family == presenceChannel {
+			if people++; people > maxWatched {
+				continue
+			}
+		}
 		if g, err := c.grant(ctx, user, channel); err == nil {
 			addSub(&cred, channel, g)
 		}
 	}
 	return cred, nil
+}
+
+// maxWatched is how many people one connection sees come and go (chat-api.md §C.6).
+const maxWatched = 100
+
+// watched is how many people a connection sees come and go, with the one it has just
+// asked for.
+func (c *Channels) watched(client realtime.Client) (n int) {
+	for _, channel := range c.node.Load().Subscriptions(realtime.Target{User: client.User, Client: client.ID}) {
+		if parse(channel).family == presenceChannel {
+			n++
+		}
+	}
+	return n
 }
 
 // split takes the channels of chat out of what a client asks for when it connects.
@@ -128,6 +148,9 @@ func (c *Channels) Subscribe(ctx context.Context, client realtime.Client, req *p
 		return g, unlike(req.Channel, err)
 	case unknown:
 		return realtime.Grant{}, protocol.ErrUnknownChannel
+	}
+	if parse(req.Channel).family == presenceChannel && c.watched(client) > maxWatched {
+		return realtime.Grant{}, protocol.ErrLimitExceeded
 	}
 	if req.Token != "" {
 		switch err := c.o.OwnToken(ctx, req.Token, client.User, req.Channel); {

@@ -3,6 +3,7 @@ package channels
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -58,7 +59,7 @@ type item struct {
 	at  int64 // when it happened, in milliseconds
 	// seq is the number of the message that it announces, 0 for everything else.
 	seq uint64
-	// shows is the message that a notice has an excerpt of, 0 for everything else.
+	// shows is the message that a notice shows or has an excerpt of, 0 for everything else.
 	shows int64
 }
 
@@ -422,9 +423,29 @@ func (c *Channels) render(channel string, e *event.Event) (it item, ok bool) {
 	}
 	it = item{pub: &protocol.Publication{Offset: offset, Data: data}, at: e.At, seq: seq}
 	if e.Type == event.UserNotice {
-		it.shows = e.Ref
+		if it.shows = e.Ref; it.shows == 0 {
+			it.shows = newest(data)
+		}
 	}
 	return it, true
+}
+
+// newest is the message that the notice of a chat shows as the chat's newest, 0 for other
+// notices.
+func newest(notice []byte) int64 {
+	var p struct {
+		Data struct {
+			Chat struct {
+				Last struct {
+					ID int64 `json:"id"`
+				} `json:"last_message"`
+			} `json:"chat"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(notice, &p) != nil {
+		return 0
+	}
+	return p.Data.Chat.Last.ID
 }
 
 // Purged tells that the oldest messages of a chat have been removed from the database.
