@@ -95,8 +95,12 @@ func (a *API) createAccount(ctx context.Context, c *call, in *newAccountInput) (
 	if err != nil {
 		return nil, err
 	}
-	out := &answer[Account]{Status: http.StatusCreated, Body: account(&acc)}
-	return out, a.recordOf(ctx, c, "user.create", event.User(acc.ID), map[string]any{"role": acc.Role, "kind": acc.Kind})
+	return &answer[Account]{Status: http.StatusCreated, Body: account(&acc)}, a.recordNew(ctx, c, &acc)
+}
+
+// recordNew puts a new account on record.
+func (a *API) recordNew(ctx context.Context, c *call, acc *identity.Account) error {
+	return a.recordOf(ctx, c, "user.create", event.User(acc.ID), map[string]any{"role": acc.Role, "kind": acc.Kind})
 }
 
 type externalInput struct {
@@ -109,12 +113,10 @@ func (a *API) upsertAccount(ctx context.Context, c *call, in *externalInput) (*a
 	if err != nil {
 		return nil, err
 	}
-	out := &answer[Account]{Status: http.StatusOK, Body: account(&acc)}
 	if created {
-		out.Status = http.StatusCreated
-		err = a.recordOf(ctx, c, "user.create", event.User(acc.ID), map[string]any{"role": acc.Role, "kind": acc.Kind})
+		return &answer[Account]{Status: http.StatusCreated, Body: account(&acc)}, a.recordNew(ctx, c, &acc)
 	}
-	return out, err
+	return &answer[Account]{Status: http.StatusOK, Body: account(&acc)}, a.recordOf(ctx, c, "user.update", event.User(acc.ID), nil)
 }
 
 func (a *API) getAccount(ctx context.Context, _ *call, in *UserPath) (*body[Account], error) {
@@ -199,7 +201,8 @@ func (a *API) createRegistration(ctx context.Context, c *call, in *registrationI
 	if err != nil {
 		return nil, err
 	}
-	return &answer[Token]{Status: http.StatusCreated, Body: Token{token, chatjson.Stamp(expires.UnixMilli())}}, nil
+	out := &answer[Token]{Status: http.StatusCreated, Body: Token{token, chatjson.Stamp(expires.UnixMilli())}}
+	return out, a.recordOf(ctx, c, "invite.create", "registration", map[string]any{"max_uses": max(o.MaxUses, 1)})
 }
 
 // Key is an API key without its secret.

@@ -107,9 +107,10 @@ func TestWhatAdministratorsDoToPeopleIsOnRecord(t *testing.T) {
 	root.do("PATCH", path, map[string]any{"role": "admin", "state": "suspended", "password": "a secret of hers"}).want(200)
 	root.do("PATCH", path, map[string]any{"state": "active"}).want(200)
 	root.do("POST", path+"/reset", nil).want(201)
+	root.do("POST", path+"/token", nil).want(201)
 	root.do("DELETE", path, nil).want(204)
 	record := string(root.do("GET", fmt.Sprintf("/api/v2/admin/audit?target=user:%d", id), nil).want(200).body)
-	for _, action := range []string{"user.create", "user.password", "user.role", "user.suspend", "user.unsuspend", "user.reset", "user.delete"} {
+	for _, action := range []string{"user.create", "user.password", "user.role", "user.suspend", "user.unsuspend", "user.reset", "user.token", "user.delete"} {
 		if strings.Count(record, `"`+action+`"`) != 1 {
 			t.Errorf("%s is not on record once: %s", action, record)
 		}
@@ -121,8 +122,12 @@ func TestWhatAdministratorsDoToPeopleIsOnRecord(t *testing.T) {
 	key := root.do("POST", "/api/v2/admin/keys", map[string]any{"name": "billing"}).want(201)
 	root.do("DELETE", "/api/v2/admin/keys/"+key.str("id"), nil).want(204)
 	root.do("POST", "/api/v2/admin/notices", map[string]any{"content": "Works"}).want(201)
+	root.do("POST", "/api/v2/admin/invites", nil).want(201)
+	for _, status := range []int{201, 200} {
+		root.do("PUT", "/api/v2/admin/users/external/u-9", map[string]any{"name": "Bob"}).want(status)
+	}
 	record = string(root.do("GET", "/api/v2/admin/audit", nil).want(200).body)
-	for _, action := range []string{"key.create", "key.revoke", "notice.send"} {
+	for _, action := range []string{"key.create", "key.revoke", "notice.send", "invite.create", "user.update"} {
 		if strings.Count(record, `"`+action+`"`) != 1 {
 			t.Errorf("%s is not on record once: %s", action, record)
 		}

@@ -38,14 +38,13 @@ func (a *API) makeFirstAdmin(ctx context.Context, c *call, in *makeFirstAdminInp
 	if err != nil {
 		return nil, err
 	}
-	out := &answer[Account]{Status: http.StatusCreated, Body: account(&acc)}
-	return out, a.recordOf(ctx, c, "user.create", event.User(acc.ID), map[string]any{"role": acc.Role, "kind": acc.Kind})
+	return &answer[Account]{Status: http.StatusCreated, Body: account(&acc)}, a.recordNew(ctx, c, &acc)
 }
 
 // firstAdminTTL is how long the token is valid ([identity.Accounts.FirstAdminToken]).
 const firstAdminTTL = 24 * time.Hour
 
-func (a *API) firstAdminToken(ctx context.Context, _ *call, _ *none) (*answer[Token], error) {
+func (a *API) firstAdminToken(ctx context.Context, c *call, _ *none) (*answer[Token], error) {
 	token, err := a.o.Accounts.FirstAdminToken(ctx)
 	if err == nil && token == "" {
 		err = identity.ErrAdminExists
@@ -53,7 +52,8 @@ func (a *API) firstAdminToken(ctx context.Context, _ *call, _ *none) (*answer[To
 	if err != nil {
 		return nil, err
 	}
-	return &answer[Token]{Status: http.StatusCreated, Body: Token{token, chatjson.Stamp(a.o.Clock().Add(firstAdminTTL).UnixMilli())}}, nil
+	out := &answer[Token]{Status: http.StatusCreated, Body: Token{token, chatjson.Stamp(a.o.Clock().Add(firstAdminTTL).UnixMilli())}}
+	return out, a.recordOf(ctx, c, "invite.create", "first_admin", nil)
 }
 
 func (a *API) deleteAccount(ctx context.Context, c *call, in *UserPath) (*none, error) {
@@ -70,7 +70,7 @@ type accountTokenInput struct {
 	} `required:"false"`
 }
 
-func (a *API) accountToken(ctx context.Context, _ *call, in *accountTokenInput) (*answer[Token], error) {
+func (a *API) accountToken(ctx context.Context, c *call, in *accountTokenInput) (*answer[Token], error) {
 	if _, err := a.o.Accounts.Account(ctx, int64(in.User)); err != nil {
 		return nil, err
 	}
@@ -86,5 +86,6 @@ func (a *API) accountToken(ctx context.Context, _ *call, in *accountTokenInput) 
 	if err != nil {
 		return nil, err
 	}
-	return &answer[Token]{Status: http.StatusCreated, Body: Token{token, chatjson.Stamp(expires.UnixMilli())}}, nil
+	out := &answer[Token]{Status: http.StatusCreated, Body: Token{token, chatjson.Stamp(expires.UnixMilli())}}
+	return out, a.recordOf(ctx, c, "user.token", event.User(int64(in.User)), nil)
 }

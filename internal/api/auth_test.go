@@ -161,6 +161,7 @@ func TestFirstAdministrator(t *testing.T) {
 	}
 	s.anonymous().do("POST", "/api/v2/auth/first-admin", obj{"token": token + "x", "username": "root", "password": password}).refused(422, "invalid_token")
 	s.anonymous().do("POST", "/api/v2/auth/first-admin", obj{"token": token, "username": "root", "password": password}).want(201).is("user.role", "admin")
+	s.service().do("GET", "/api/v2/admin/audit", nil).want(200).is("entries.0.action", "user.create", "entries.0.actor", "user:1", "entries.0.target", "user:1")
 	s.anonymous().do("POST", "/api/v2/auth/first-admin", obj{"token": token, "username": "root2", "password": password}).refused(422, "invalid_token")
 }
 

@@ -68,6 +68,10 @@ func (a *API) firstAdmin(ctx context.Context, c *call, in *firstAdminInput) (*gr
 	g, err := a.o.Accounts.CreateFirstAdmin(ctx, b.Token, identity.NewAccount{
 		Name: b.Name, Email: b.Email, Username: b.Username, Password: b.Password, Device: c.device(b.Device, b.Platform),
 	})
+	if err == nil {
+		c.User = g.Account.ID
+		err = a.recordNew(ctx, c, &g.Account)
+	}
 	return a.grant(ctx, c, http.StatusCreated, g, err)
 }
 
