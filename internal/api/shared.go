@@ -31,7 +31,7 @@ func (a *API) Around(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(apierror.HeaderRequestID, apierror.RequestID(r))
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		r.Body = received{r.Body}
+		defer receive(w, r)()
 		if !allowed.cors(w, r) {
 			zipped.ServeHTTP(w, r)
 		}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"runtime/debug"
@@ -59,6 +58,7 @@ func (a *API) around(next http.Handler, allowed origins) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 		c.r = r
+		defer receive(w, r)()
 		defer a.contain(w, r)
 		if err := a.checkBody(w, r); err != nil {
 			apierror.From(err).Write(w, r, apierror.C)
@@ -110,7 +110,7 @@ func (a *API) checkBody(w http.ResponseWriter, r *http.Request) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch upload := uploading(r); {
 	case err == nil && kind == "application/json" && !upload:
-	case upload && err == nil && (kind == "multipart/form-data" || kind == "application/octet-stream"):
+	case partOf(r), upload && err == nil && kind == "multipart/form-data":
 		limit = a.o.UploadBytes
 	default:
 		return apierror.New(apierror.UnsupportedMedia, fmt.Errorf("body of type %q", kind))
@@ -118,31 +118,19 @@ func (a *API) checkBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > limit {
 		return &http.MaxBytesError{Limit: limit}
 	}
-	r.Body = http.MaxBytesReader(w, received{r.Body}, limit)
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
 	return nil
-}
-
-// received is a body whose end never comes: broken off, late, or in chunks that are none
-// (guarantees.md S26). That is the client's fault.
-type received struct{ io.ReadCloser }
-
-func (b received) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = apierror.New(apierror.BadRequest, err)
-	}
-	return n, err
 }
 
 // uploading tells whether the body of r is a file, or a part of one.
 func uploading(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodPost:
-		return r.URL.Path == prefix+"/files"
-	case http.MethodPut:
-		return r.URL.Path == prefix+"/me/avatar" || strings.HasPrefix(r.URL.Path, prefix+"/files/uploads/")
-	}
-	return false
+	return r.Method == http.MethodPost && r.URL.Path == prefix+"/files" || r.Method == http.MethodPut && r.URL.Path == prefix+"/me/avatar" || partOf(r)
+}
+
+// partOf tells whether the body of r is a part of a file. Clients send it with the type of
+// the whole, or none; no form of another site can send it at all.
+func partOf(r *http.Request) bool {
+	return r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, prefix+"/files/uploads/")
 }
 
 // contain answers a panic as an internal error (guarantees.md R35).
