@@ -186,17 +186,17 @@ func (a *API) getChat(ctx context.Context, c *call, in *ChatPath) (*body[chatjso
 type changeChatInput struct {
 	ChatPath
 	Body struct {
-		Title     *string      `json:"title,omitempty" maxLength:"1024"`
-		About     *string      `json:"about,omitempty" maxLength:"4096"`
-		Avatar    *string      `json:"avatar_file_id,omitempty" maxLength:"64" doc:"Empty removes it"`
-		Settings  *newSettings `json:"settings,omitempty"`
-		Retention *int         `json:"retention_days,omitempty" minimum:"0" maximum:"36500" doc:"0 is as the server is configured"`
+		Title     *string       `json:"title,omitempty" maxLength:"1024"`
+		About     maybe[string] `json:"about,omitempty" maxLength:"4096" doc:"null or empty removes it"`
+		Avatar    maybe[string] `json:"avatar_file_id,omitempty" maxLength:"64" doc:"null or empty removes it"`
+		Settings  *newSettings  `json:"settings,omitempty"`
+		Retention maybe[int]    `json:"retention_days,omitempty" minimum:"0" maximum:"36500" doc:"null or 0 is as the server is configured"`
 	}
 }
 
 func (a *API) changeChat(ctx context.Context, c *call, in *changeChatInput) (*body[chatjson.Chat], error) {
 	b := &in.Body
-	change := chat.ChatChange{Title: b.Title, About: b.About, Avatar: b.Avatar, RetentionDays: b.Retention}
+	change := chat.ChatChange{Title: b.Title, About: b.About.pointer(), Avatar: b.Avatar.pointer(), RetentionDays: b.Retention.pointer()}
 	if s := b.Settings; s != nil {
 		change.Settings = &chat.SettingsChange{
 			WhoCanPost: s.WhoCanPost, WhoCanAdd: s.WhoCanAdd, WhoCanEdit: s.WhoCanEdit, HistoryForNew: s.HistoryForNew,
@@ -228,16 +228,10 @@ type stateInput struct {
 
 func (a *API) setState(ctx context.Context, c *call, in *stateInput) (*body[chatjson.Chat], error) {
 	b := &in.Body
-	change := chat.StateChange{Archived: b.Archived}
+	change := chat.StateChange{Archived: b.Archived, PinOrder: b.PinOrder.pointer(), Draft: b.Draft.pointer()}
 	if b.MutedUntil.given {
 		until := millis(b.MutedUntil.value)
 		change.MutedUntil = &until
-	}
-	if b.PinOrder.given {
-		change.PinOrder = &b.PinOrder.value
-	}
-	if b.Draft.given {
-		change.Draft = &b.Draft.value
 	}
 	v, err := a.o.Chats.SetState(ctx, c.User, int64(in.Chat), change)
 	return a.chatReply(ctx, c, v, err)

@@ -57,6 +57,10 @@ func TestChats(t *testing.T) {
 		id := group.str("id")
 		path := "/api/v2/chats/" + id
 		anna.do("PATCH", path, obj{"title": "Другая", "settings": obj{"who_can_post": "all", "slow_mode_s": 5}}).want(200).is("title", "Другая", "settings.slow_mode_s", 5)
+		anna.do("PATCH", path, obj{"retention_days": 7}).want(200).is("title", "Другая", "about", "Про", "retention_days", 7)
+		anna.do("PATCH", path, obj{"about": nil, "avatar_file_id": nil, "retention_days": nil}).want(200).is("about", nil, "avatar", nil, "retention_days", nil)
+		anna.do("PATCH", path, obj{"about": strings.Repeat("a", 5000)}).refused(422, "validation")
+		anna.do("PATCH", path, obj{"retention_days": -1}).refused(422, "validation")
 		anna.do("PATCH", path, obj{"settings": obj{"slow_mode_s": 4000}}).refused(422, "validation")
 		until := s.clock().Add(time.Hour).Format("2006-01-02T15:04:05.000Z")
 		boris.do("PUT", path+"/state", obj{"muted_until": until, "pin_order": 2, "archived": true, "draft": obj{"text": "не дописал"}}).want(200).

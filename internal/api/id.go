@@ -80,6 +80,14 @@ func (m *maybe[T]) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &m.value)
 }
 
+// pointer is nil for what was left out.
+func (m *maybe[T]) pointer() *T {
+	if !m.given {
+		return nil
+	}
+	return &m.value
+}
+
 // Schema is that of T, or null.
 func (maybe[T]) Schema(r huma.Registry) *huma.Schema {
 	s := *r.Schema(reflect.TypeFor[T](), true, "")

@@ -15,6 +15,9 @@ type deleteTx interface {
 	// Hide hides a message from one user, for whom it is no mention any more; hidden
 	// tells whether it was not hidden before.
 	Hide(ctx context.Context, user int64, m *Message) (hidden bool, err error)
+	// HiddenIn returns the chat of a message that an active member has hidden, or
+	// [ErrNotFound].
+	HiddenIn(ctx context.Context, user, message int64) (chat int64, err error)
 	// Erase makes a message a tombstone with the number, time and author of the deletion
 	// that m has; text, files, reactions, mentions and earlier versions are gone.
 	Erase(ctx context.Context, m *Message) error
@@ -78,11 +81,18 @@ func (s *Service) DeleteIn(ctx context.Context, user, chat int64, messages []int
 func (s *Service) hide(ctx context.Context, tx Tx, user, chat int64, messages []int64) (chats []int64, err error) {
 	for _, id := range messages {
 		m, err := tx.Seen(ctx, user, id)
+		already := isNotFound(err)
+		if already { // what is hidden is no longer seen, but may be hidden again
+			m.Chat, err = tx.HiddenIn(ctx, user, id)
+		}
 		if err != nil {
 			return nil, err
 		}
 		if chat != 0 && m.Chat != chat {
 			return nil, ErrNotFound
+		}
+		if already {
+			continue
 		}
 		hidden, err := tx.Hide(ctx, user, &m)
 		if err != nil {

@@ -111,6 +111,15 @@ func (tx chatTx) Hide(ctx context.Context, user int64, m *chat.Message) (bool, e
 	return n > 0, err
 }
 
+const hiddenIn = `SELECT h.chat_id FROM message_hidden AS h JOIN members AS i ON i.chat_id = h.chat_id AND i.user_id = h.user_id
+	JOIN chats AS c ON c.id = h.chat_id WHERE h.user_id = $1 AND h.message_id = $2 AND i.state = 'active' AND c.state = 'active'`
+
+// HiddenIn implements chat's deleting.
+func (tx chatTx) HiddenIn(ctx context.Context, user, message int64) (id int64, err error) {
+	err = tx.queryRow(ctx, hiddenIn, args(user, message), &id)
+	return id, noRow(err, chat.ErrNotFound)
+}
+
 const (
 	// The hash of what was sent stays: a repetition of the call that sent it is known by it.
 	erase = `UPDATE messages SET text = '', entities = '', forward = '', system = '', metadata = '', attachments = '', mentions = '',

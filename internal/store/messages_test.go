@@ -131,6 +131,14 @@ func TestDeleteRules(t *testing.T) {
 				t.Errorf("delete: %v", err)
 			}
 		}
+		for range 2 { // for oneself just as well
+			if err := c.Delete(ctx, plain, []int64{b.ID}, false); err != nil {
+				t.Errorf("delete for oneself: %v", err)
+			}
+		}
+		if err := c.DeleteIn(ctx, plain, g+1, []int64{b.ID}, false); !errors.Is(err, chat.ErrNotFound) {
+			t.Errorf("delete what is hidden, in another chat: %v, want ErrNotFound", err)
+		}
 		if err := c.Delete(ctx, plain, make([]int64, 0), true); err == nil {
 			t.Error("deleting nothing is no error")
 		}
