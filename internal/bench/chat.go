@@ -26,6 +26,14 @@ type Chat struct {
 	Folder      string   `type:"path" placeholder:"DIR" help:"Where databases are put; by default the folder of temporary files. A disk in memory syncs nothing."`
 }
 
+// Validate implements the check of the command line's parser.
+func (c *Chat) Validate() error {
+	if c.Sends < 1 || c.Connections < 1 || c.Messages < 1 {
+		return errors.New("--sends, --connections and --messages must be 1 or more")
+	}
+	return c.Target.Validate()
+}
+
 // Measure runs the command.
 func (c *Chat) Measure(ctx context.Context) ([]Result, error) { return c.measure(ctx, io.Discard) }
 

@@ -31,6 +31,14 @@ type Target struct {
 	Output           string `short:"o" enum:"table,json" default:"table" help:"How results are printed: table or json."`
 }
 
+// Validate implements the check of the command line's parser.
+func (t *Target) Validate() error {
+	if t.Rounds < 1 {
+		return errors.New("--rounds must be 1 or more")
+	}
+	return nil
+}
+
 // server is the server under measurement.
 type server struct {
 	addr    netip.AddrPort

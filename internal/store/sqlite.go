@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"time"
@@ -38,6 +40,16 @@ func sqliteDSN(path string, pragmas ...string) string {
 func (s *Store) openSQLite(ctx context.Context) error {
 	if err := localFileSystem(filepath.Dir(s.o.Path)); err != nil {
 		return fmt.Errorf("open database: %w", err)
+	}
+	// SQLite would let everybody read it, in a folder that the operator made so. The files
+	// beside it take its mode. One that exists is not even opened: closing it again would
+	// end the locks of this process on it.
+	f, err := os.OpenFile(s.o.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make database: %w", err)
 	}
 	single, err := sql.Open("sqlite", sqliteDSN(s.o.Path, "journal_mode(WAL)", "cache_size(-32768)", "wal_autocheckpoint(4000)",
 		"secure_delete(1)")) // what was deleted is overwritten, not only let go
