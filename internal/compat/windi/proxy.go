@@ -171,7 +171,8 @@ func (c *Contract) proxyConnect(r *request) (reply, error) {
 var sessionCookies = []string{"access_token", "session"}
 
 // whoConnects looks for an identity in the order of chat-api.md §B.2. The first that
-// is there decides: a bad one does not become somebody else's.
+// is there decides: a bad one does not become somebody else's. A cookie that is no token
+// of ours is not there: others have cookies of these names too.
 func (c *Contract) whoConnects(r *http.Request, q asked) (by identity.Caller, until int64, err error) {
 	ctx := r.Context()
 	until = c.o.Clock().Add(c.o.TokenTTL).Unix()
@@ -185,8 +186,9 @@ func (c *Contract) whoConnects(r *http.Request, q asked) (by identity.Caller, un
 			if bare, ok := bearer(token); ok {
 				token = bare
 			}
-			by, err := c.accessCaller(ctx, token)
-			return by, until, err
+			if by, err := c.accessCaller(ctx, token); !errors.Is(err, identity.ErrUnauthorized) {
+				return by, until, err
+			}
 		}
 	}
 	if q.token != "" {

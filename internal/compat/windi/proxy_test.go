@@ -94,6 +94,7 @@ func TestB09_ProxyAnswersReallyRefuse(t *testing.T) {
 		{"header before token", bearer(anna.access), token(boris.access), isAnna},
 		{"a bad header is not somebody else's", bearer("x"), token(boris.access), "disconnect 4501"},
 		{"cookie", http.Header{"Cookie": {"access_token=" + anna.access}}, `{}`, isAnna},
+		{"cookie of another application", http.Header{"Cookie": {"session=eyJfaWQiOjF9.ZQ"}}, `{"data":{"token":"` + anna.access + `"}}`, isAnna},
 		{"cookie with Bearer", http.Header{"Cookie": {`access_token="Bearer ` + anna.access + `"`}}, `{}`, isAnna},
 		{"no identity", nil, `{"client":"9336a229"}`, "disconnect 4501"},
 		{"nothing", nil, ``, "disconnect 4501"},
