@@ -1,0 +1,147 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// Kind is a type of event as readers know it: everything that is said of it anywhere, the
+// schema, the AsyncAPI message, the documentation and the sample, is said by its one
+// declaration in kinds.go.
+type Kind struct {
+	// Type is the name, like ticket.created; Channel the gateway's channel it belongs to.
+	Type, Channel string
+	// Summary says in one sentence when it happens, Producer which package appends it.
+	Summary, Producer string
+	// Named says that a subscription to the channel does not bring it, only one that names
+	// it: the documented channels bring what they are documented to bring.
+	Named bool
+	// Latest are the paths in the payload that say of what an event is the newest state;
+	// of such events only the newest matters (event-gateway.md §9).
+	Latest []string
+	// Sample is a payload, Schema the JSON Schema (draft 2020-12) of all.
+	Sample, Schema json.RawMessage
+
+	compiled *jsonschema.Schema
+	// view makes what readers see of what is stored; nil if that is the same.
+	view func(*Event) (any, error)
+}
+
+// PayloadError says that a payload is not as the schema of its type wants it.
+type PayloadError struct {
+	Type string
+	// Detail names the place in the payload and what is wrong there.
+	Detail string
+}
+
+func (e *PayloadError) Error() string { return fmt.Sprintf("payload of %s: %s", e.Type, e.Detail) }
+
+// declaration is what a kind is declared by, beside its name and channel.
+type declaration struct {
+	summary, producer string
+	named             bool
+	latest            []string
+}
+
+// declare makes a kind whose payloads are of type P. A mistake in it is one in the
+// program, and found by whatever test comes first.
+func declare[P any](typ, channel string, sample P, d declaration) *Kind {
+	k := &Kind{Type: typ, Channel: channel, Summary: d.summary, Producer: d.producer, Named: d.named, Latest: d.latest}
+	s, err := schemaOf(reflect.TypeFor[P]())
+	if err == nil {
+		s.Dialect, s.Title, s.Description = "https://json-schema.org/draft/2020-12/schema", typ, d.summary
+		k.Schema, err = json.Marshal(s)
+	}
+	if err == nil {
+		err = k.compile()
+	}
+	if err == nil {
+		k.Sample, err = json.Marshal(sample)
+	}
+	if err == nil {
+		err = k.Check(k.Sample)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("declaration of %s: %v", typ, err))
+	}
+	return k
+}
+
+// viewed is declare for a kind that is stored in another form than readers see.
+func viewed[P any](typ, channel string, sample P, view func(*Event) (P, error), d declaration) *Kind {
+	k := declare(typ, channel, sample, d)
+	k.view = func(e *Event) (any, error) { return view(e) }
+	return k
+}
+
+func (k *Kind) compile() error {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(k.Schema))
+	if err != nil {
+		return err
+	}
+	c := jsonschema.NewCompiler()
+	c.UseLoader(nowhere{})
+	c.AssertFormat()
+	const name = "payload.json"
+	if err := c.AddResource(name, doc); err != nil {
+		return err
+	}
+	k.compiled, err = c.Compile(name)
+	return err
+}
+
+// nowhere loads no schema from anywhere: references to others are mistakes.
+type nowhere struct{}
+
+func (nowhere) Load(url string) (any, error) {
+	return nil, fmt.Errorf("schema %s: references to others are not followed", url)
+}
+
+// Check tells whether a payload is as the schema wants it. The error is a [*PayloadError].
+func (k *Kind) Check(payload []byte) error {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(payload))
+	if err != nil {
+		return &PayloadError{k.Type, "is not JSON: " + err.Error()}
+	}
+	if _, ok := doc.(map[string]any); !ok {
+		return &PayloadError{k.Type, "must be a JSON object"}
+	}
+	if k.compiled == nil {
+		return nil
+	}
+	err = k.compiled.Validate(doc)
+	var invalid *jsonschema.ValidationError
+	if errors.As(err, &invalid) {
+		return &PayloadError{k.Type, describe(invalid)}
+	}
+	return err
+}
+
+// New returns an event of this kind with the payload, which is as the schema wants it or
+// the error is a [*PayloadError]: no other can be appended. It is for kinds that are
+// stored as readers see them.
+func (k *Kind) New(at time.Time, payload any) (Event, error) {
+	e, err := New(k.Type, at, payload)
+	if err != nil {
+		return Event{}, err
+	}
+	return e, k.Check(e.Payload)
+}
+
+// Public returns what readers see of the payload of e, which is of this kind.
+func (k *Kind) Public(e *Event) (json.RawMessage, error) {
+	if k.view == nil {
+		return e.Payload, nil
+	}
+	v, err := k.view(e)
+	if err != nil {
+		return nil, fmt.Errorf("payload of %s %s: %w", e.Type, e.ID, err)
+	}
+	return json.Marshal(v)
+}
