@@ -60,7 +60,11 @@ func (a *Accounts) verifyExternal(ctx context.Context, raw string) (out external
 	if err := errors.Join(v.checkParties(&checked), v.current(&checked, a.o.Now().Unix())); err != nil {
 		return out, fmt.Errorf("%w: %w", ErrUnauthorized, err)
 	}
-	for _, ours := range []string{defaultAudience, accessAudience} {
+	audiences := []string{defaultAudience, accessAudience}
+	if a.o.Signer != nil {
+		audiences = append(audiences, a.o.Signer.o.Audience)
+	}
+	for _, ours := range audiences {
 		if c.Aud.has(ours) && v.o.Audience != ours {
 			return out, fmt.Errorf("%w: token is for something else", ErrUnauthorized)
 		}

@@ -81,6 +81,25 @@ func TestExternalFirstContact(t *testing.T) {
 	})
 }
 
+// Connection tokens that we make for a configured audience, with the key that the
+// application has too, are no access tokens.
+func TestS02_ConnectionTokensAreNoForeignTokens(t *testing.T) {
+	signer, err := identity.NewSigner(identity.SignerOptions{HMACSecret: secret, Audience: "realtime"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHarness(t, "sqlite", func(o *identity.Options) {
+		o.Mode, o.Signer = identity.External, signer
+		o.External.Verifier = newVerifier(t, identity.VerifierOptions{HMACSecret: secret, RequireExp: true})
+	})
+	raw, err := signer.CreateConnectionToken(identity.ConnectionTokenOptions{User: "7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.Authenticate(t.Context(), raw)
+	h.want("connection token", err, identity.ErrUnauthorized)
+}
+
 func TestExternalFirstContactOfMany(t *testing.T) {
 	for _, numeric := range []bool{false, true} {
 		each(t, outside(t, identity.External, numeric), func(t *testing.T, h *harness) {

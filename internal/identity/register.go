@@ -71,6 +71,9 @@ func (a *Accounts) Register(ctx context.Context, in NewAccount) (Grant, error) {
 			return Grant{}, err
 		}
 	}
+	if err := a.free(ctx, &acc); err != nil {
+		return Grant{}, err
+	}
 	if acc.PasswordHash, err = a.hash.hash(ctx, in.Password); err != nil {
 		return Grant{}, err
 	}
@@ -102,6 +105,29 @@ func (a *Accounts) Register(ctx context.Context, in NewAccount) (Grant, error) {
 		return Grant{}, ErrUnverified
 	}
 	return a.complete(g, acc)
+}
+
+// free looks whether the names of a new account are free. Hashing its password is dear: who
+// cannot have the account, or cannot be answered because the database is away, learns it
+// before (guarantees.md R25). What decides is the row.
+func (a *Accounts) free(ctx context.Context, acc *Account) error {
+	return a.store.View(ctx, func(tx Tx) error {
+		for _, unique := range []struct {
+			field, value string
+			find         func(context.Context, string) (Account, error)
+		}{{"username", acc.Username, tx.AccountByUsername}, {"email", acc.Email, tx.AccountByEmail}} {
+			if unique.value == "" {
+				continue
+			}
+			switch _, err := unique.find(ctx, unique.value); {
+			case err == nil:
+				return &TakenError{Field: unique.field}
+			case !errors.Is(err, ErrNotFound):
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // mustVerify tells whether the account may only log in once its address is verified.

@@ -73,10 +73,9 @@ type erasureTx interface {
 	AvatarsBy(ctx context.Context, user int64, limit int) ([]FileRef, error)
 	// LooseFilesOf returns files of user that no chat under legal hold shows.
 	LooseFilesOf(ctx context.Context, user int64, limit int) ([]string, error)
-	// RepliesNaming returns the kept replies of others that may name user, RewriteReply
-	// replaces the text of one.
+	// RepliesNaming returns the kept replies that may name user, RemoveReply removes one.
 	RepliesNaming(ctx context.Context, user int64) ([]Reply, error)
-	RewriteReply(ctx context.Context, r Reply) error
+	RemoveReply(ctx context.Context, r Reply) error
 	// ForgetPerson removes the rows that are about user alone, and what other rows say of
 	// when and how user did something.
 	ForgetPerson(ctx context.Context, user int64) error

@@ -77,7 +77,7 @@ func (s *stage) profile(by identity.Caller) {
 	s.must(s.chats.Block(ctx, s.vera, other))
 	s.exec(`UPDATE users SET picture = $1, last_seen_at = 7, external_id = $2 WHERE id = $3`, "https://example.com/"+self, self+" outside", s.vera)
 	s.exec(`INSERT INTO idempotency (principal, key, request, status, response, created_at) VALUES ($1, 'k', '', 201, $2, 7)`,
-		event.User(s.anna), fmt.Sprintf(`{"id":5,"companion":{"id":%d,"name":"%s","username":"%[2]s"}}`, s.vera, self))
+		event.User(s.anna), fmt.Sprintf(`{"id":5,"title":"%s","companion":{"id":%d,"name":"%[1]s"}}`, self, s.vera))
 	s.must(s.accounts.SetRole(ctx, identity.Operator("test"), s.vera, identity.RoleAdmin))
 	by.Role = identity.RoleAdmin // which has ended the session
 	_, err := s.accounts.Login(ctx, self, password, identity.Device{Name: self + " tablet", Address: address(self)})

@@ -102,7 +102,8 @@ func rewritten(text []byte, f func(any) (changed bool)) (out []byte, changed boo
 	return bytes.TrimSpace(b.Bytes()), true, nil
 }
 
-// eraseReplies takes the person out of replies to others that are kept for a day.
+// eraseReplies removes replies to others that are kept for a day and name the person:
+// such a request, should it be repeated, is done anew.
 func (s *Service) eraseReplies(ctx context.Context, user int64, _ *progress) (bool, error) {
 	return false, s.store.Update(ctx, func(tx Tx) error {
 		replies, err := tx.RepliesNaming(ctx, user)
@@ -110,12 +111,11 @@ func (s *Service) eraseReplies(ctx context.Context, user int64, _ *progress) (bo
 			return err
 		}
 		for _, r := range replies {
-			text, changed, err := rewritten([]byte(r.Text), func(v any) bool { return unname(v, number(user)) })
-			if err != nil || !changed {
+			_, names, err := rewritten([]byte(r.Text), func(v any) bool { return unname(v, number(user)) })
+			if err != nil || !names {
 				continue // one that is no JSON names nobody
 			}
-			r.Text = string(text)
-			if err := tx.RewriteReply(ctx, r); err != nil {
+			if err := tx.RemoveReply(ctx, r); err != nil {
 				return err
 			}
 		}

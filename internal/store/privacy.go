@@ -181,7 +181,7 @@ var forgetting = []string{
 
 const (
 	repliesNaming = `SELECT principal, key, response FROM idempotency WHERE response LIKE $1 OR response LIKE $2`
-	rewriteReply  = `UPDATE idempotency SET response = $1 WHERE principal = $2 AND key = $3`
+	removeReply   = `DELETE FROM idempotency WHERE principal = $1 AND key = $2`
 )
 
 // RepliesNaming implements privacy's erasing. Replies are JSON that only we write, without
@@ -197,9 +197,9 @@ func (tx privacyTx) RepliesNaming(ctx context.Context, user int64) (list []priva
 	return list, err
 }
 
-// RewriteReply implements privacy's erasing.
-func (tx privacyTx) RewriteReply(ctx context.Context, r privacy.Reply) error {
-	_, err := tx.exec(ctx, rewriteReply, r.Text, r.Principal, r.Key)
+// RemoveReply implements privacy's erasing.
+func (tx privacyTx) RemoveReply(ctx context.Context, r privacy.Reply) error {
+	_, err := tx.exec(ctx, removeReply, r.Principal, r.Key)
 	return err
 }
 
