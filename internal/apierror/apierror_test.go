@@ -82,7 +82,7 @@ func TestFrom(t *testing.T) {
 func TestJoinedFieldErrorsAreAllTold(t *testing.T) {
 	err := errors.Join(&identity.FieldError{Field: "name", Reason: "required"}, &identity.FieldError{Field: "password", Reason: "too_short"})
 	e := apierror.From(fmt.Errorf("register: %w", err))
-	if len(e.Fields) != 2 || e.Message("ru") != "name — обязательное поле; password — слишком короткое значение" {
+	if len(e.Fields) != 2 || e.Message("ru") != "name — обязательное поле; password — слишком короткое значение (не меньше 8 знаков)" {
 		t.Errorf("%+v: %s", e.Fields, e.Message("ru"))
 	}
 }
@@ -113,6 +113,19 @@ func TestS33_ErrorRepliesTellNothingInternal(t *testing.T) {
 			if !json.Valid(w.Body.Bytes()) || len(w.Header().Get("X-Request-Id")) < 16 || w.Header().Get("X-Error-Code") == "" {
 				t.Errorf("contract %d: %v %s", c, w.Header(), w.Body)
 			}
+		}
+	}
+}
+
+func TestFieldsSayWhatWouldBeRight(t *testing.T) {
+	for _, c := range []struct{ field, reason, en, ru string }{
+		{"username", "invalid", "username must be 3 to 32 of a-z", "username — от 3 до 32 знаков"},
+		{"password", "too_short", "password is too short (at least 8", "password — слишком короткое значение (не меньше 8"},
+		{"email", "invalid", "email is not valid", "email — недопустимое значение"},
+	} {
+		e := apierror.From(&identity.FieldError{Field: c.field, Reason: c.reason})
+		if en, ru := e.Message(apierror.English), e.Message(apierror.Russian); !strings.HasPrefix(en, c.en) || !strings.HasPrefix(ru, c.ru) {
+			t.Errorf("%s %s: %q, %q", c.field, c.reason, en, ru)
 		}
 	}
 }

@@ -87,6 +87,15 @@ var reasons = map[string]text{
 	Type:     {"is of the wrong type", "— значение неверного типа"},
 }
 
+// rules say for a field and a reason what would have been right.
+var rules = map[[2]string]text{
+	{"username", Invalid}: {
+		"must be 3 to 32 of a-z, 0-9, dot, hyphen and underscore, with a letter or digit at both ends, and not a number",
+		"— от 3 до 32 знаков a-z, 0-9, точка, дефис и подчёркивание, с буквой или цифрой по краям, и не число",
+	},
+	{"password", TooShort}: {"is too short (at least 8 characters)", "— слишком короткое значение (не меньше 8 знаков)"},
+}
+
 // Message says what happened, in a language.
 func (e *Error) Message(lang string) string {
 	if len(e.Fields) > 0 {
@@ -101,7 +110,11 @@ func (e *Error) Message(lang string) string {
 
 // Message says what is wrong with the field.
 func (f *Field) Message(lang string) string {
-	why := reasons[f.Reason].in(lang)
+	say, ok := rules[[2]string{f.Name, f.Reason}]
+	if !ok {
+		say = reasons[f.Reason]
+	}
+	why := say.in(lang)
 	switch {
 	case f.Text != "" && lang == English:
 		why = f.Text

@@ -28,6 +28,9 @@ type RefusedError struct {
 func (e *RefusedError) Error() string {
 	if len(e.Fields) == 0 {
 		text := strings.TrimSuffix(e.Message, ".") // a sentence, but here it ends one
+		if e.Code == "forbidden" {
+			text += "; a key needs the scope admin"
+		}
 		first, n := utf8.DecodeRuneInString(text)
 		return string(unicode.ToLower(first)) + text[n:]
 	}

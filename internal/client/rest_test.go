@@ -38,6 +38,7 @@ func contract(t *testing.T) http.Handler {
 	}
 	mux.HandleFunc("GET /api/v2/wrong", refuse(422, `{"error":{"code":"validation","message":"Invalid.","details":{"fields":[{"field":"name","reason":"required","message":"name is required"}]}}}`))
 	mux.HandleFunc("GET /api/v2/gone", refuse(404, `{"error":{"code":"not_found","message":"Not found.","details":{}}}`))
+	mux.HandleFunc("GET /api/v2/may", refuse(403, `{"error":{"code":"forbidden","message":"You may not do this.","details":{}}}`))
 	mux.HandleFunc("GET /api/v2/key", refuse(401, `{"error":{"code":"unauthorized","message":"No.","details":{}}}`))
 	mux.HandleFunc("GET /api/v2/broken", refuse(500, "oops\nmore"))
 	return mux
@@ -70,6 +71,7 @@ func TestREST(t *testing.T) {
 			for path, want := range map[string]string{
 				"/wrong":  "name is required",
 				"/gone":   "not found",
+				"/may":    "you may not do this; a key needs the scope admin",
 				"/key":    "the server refused the API key",
 				"/broken": "the server answered 500: oops",
 				"/none":   "is that a Kuranty server, and chat enabled",
