@@ -132,10 +132,32 @@ func TestR25_DatabaseAwayAndHung(t *testing.T) {
 	} {
 		t.Run(fault.name, func(t *testing.T) {
 			fault.begin()
-			status, retry, err := send()
-			if err != nil || status != http.StatusServiceUnavailable || retry == "" {
-				t.Errorf("a write was answered with %d, Retry-After %q (%v), want 503", status, retry, err)
+			// More than there are connections to the database, and of every kind.
+			var calls sync.WaitGroup
+			for range 4 {
+				for _, c := range []struct{ method, path, body string }{
+					{"POST", fmt.Sprintf("/api/v2/chats/%d/messages", chats[0]), `{"text":"away","client_id":"away"}`},
+					{"POST", "/api/v2/chats", `{"kind":"group","title":"New"}`},
+					{"POST", fmt.Sprintf("/api/v2/chats/%d/read", chats[0]), `{"seq":1}`},
+					{"PATCH", "/api/v2/me", `{"name":"Renamed"}`},
+					{"POST", "/api/v2/auth/login", `{"login":"writer0","password":"correct horse battery staple"}`},
+					{"POST", "/api/v2/auth/register", `{"name":"New","username":"newcomer","password":"correct horse battery staple"}`},
+					{"POST", "/api/v2/files/uploads", `{"name":"a","size":3}`},
+					{"GET", fmt.Sprintf("/api/v2/chats/%d/messages", chats[0]), ""},
+					{"GET", "/api/v2/chats", ""},
+				} {
+					calls.Go(func() {
+						began := time.Now()
+						got := request(t, server.URL, people[0], c.method, c.path, "application/json", []byte(c.body))
+						took := time.Since(began)
+						if got.status != http.StatusServiceUnavailable || got.retry == "" || took > 2*time.Second {
+							t.Errorf("%s %s was answered after %v with %d, Retry-After %q, %.200s; want 503 within 2 s",
+								c.method, c.path, took.Round(time.Millisecond), got.status, got.retry, got.body)
+						}
+					})
+				}
 			}
+			calls.Wait()
 			if got := readiness(t, server.URL); got != http.StatusServiceUnavailable {
 				t.Errorf("readiness is %d without a database", got)
 			}
@@ -157,7 +179,11 @@ func TestR25_DatabaseAwayAndHung(t *testing.T) {
 			if got := readiness(t, server.URL); got != http.StatusOK {
 				t.Errorf("readiness is %d after the database came back", got)
 			}
-			t.Logf("back after %v", time.Since(back).Round(time.Millisecond))
+			took := time.Since(back)
+			t.Logf("back after %v", took.Round(time.Millisecond))
+			if took > 5*time.Second {
+				t.Errorf("writes were back after %v, want at most 5 s", took)
+			}
 		})
 	}
 	seen := map[string]bool{}
@@ -205,57 +231,63 @@ func publishNews(t *testing.T, base, key, text string) {
 }
 
 // What one node stored and acknowledged before it was killed reaches the subscribers of
-// another, under the same numbers.
+// another within 5 s, under the same numbers. Each time the one that dies is the older,
+// which numbers the log.
 func TestR18_AnotherNodeAnnouncesWhatOneStored(t *testing.T) {
 	dsn := pgtest.Start(t)
 	secret := "a-secret-of-both-nodes-that-is-long-enough"
-	node := func() *servertest.Process {
-		return servertest.Binary(t, ledgerOptions(t.TempDir(),
+	node := func() (*servertest.Process, *ledger) {
+		p := servertest.Binary(t, ledgerOptions(t.TempDir(),
 			servertest.Flag("storage.driver", "postgres"), servertest.Flag("storage.dsn", dsn),
 			servertest.Flag("auth.secret", secret), servertest.Flag("client.token.hmac_secret_key", secret+"-for-clients"))...)
+		l := newLedger()
+		l.at(p.URL)
+		return p, l
 	}
-	staying := node()
-	l := newLedger()
-	l.at(staying.URL)
+	older, l := node()
 	people, chats := l.people(t, 2, 1)
-	c := newCollector(l, people[1], chats)
 	ctx, stop := context.WithCancel(t.Context())
 	var reading sync.WaitGroup
-	reading.Go(func() { c.run(ctx) })
 	defer reading.Wait()
 	defer stop()
-	for round := range 5 {
-		dying := node()
-		at := dying.URL
-		var m struct{ ID, Seq int64 }
-		other := newLedger()
-		other.at(at)
-		for i := range 3 {
-			_, err := other.call(t.Context(), people[0], "POST", fmt.Sprintf("/api/v2/chats/%d/messages", chats[0]), map[string]any{
-				"client_id": fmt.Sprintf("dying-%d-%d", round, i), "text": "said by who then died",
+	for round := range 4 {
+		newer, other := node()
+		c := newCollector(other, people[1], chats)
+		reading.Go(func() { c.run(ctx) })
+		send := func(id string) (m struct{ ID, Seq int64 }) {
+			_, err := l.call(t.Context(), people[0], "POST", fmt.Sprintf("/api/v2/chats/%d/messages", chats[0]), map[string]any{
+				"client_id": id, "text": "said by who then died",
 			}, &m)
 			if err != nil {
 				t.Fatal(err)
 			}
+			return m
 		}
-		dying.Kill()
-		for late := time.Now().Add(limit); !c.reached(map[int64]int64{chats[0]: m.Seq}); time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(late) {
-				t.Fatalf("round %d: message %d never reached the other node's subscriber", round, m.Seq)
-			}
+		reached := func(seq int64) func() bool {
+			return func() bool { return c.reached(map[int64]int64{chats[0]: seq}) }
 		}
-	}
-	stop()
-	reading.Wait()
-	for _, w := range l.check(t, people[0], nil, nil) {
-		t.Error(w)
-	}
-	messages := map[int64]entry{}
-	for _, e := range l.stored(t, people[0], chats[0]) {
-		messages[e.Seq] = e
-	}
-	for _, w := range c.compare(chats[0], messages) {
-		t.Error(w)
+		until(t, "the other node's subscriber is there", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.epoch[chats[0]] != "" })
+		until(t, "it is told what the older node stores", reached(send(fmt.Sprintf("living-%d", round)).Seq))
+		var last struct{ ID, Seq int64 }
+		for i := range 3 {
+			last = send(fmt.Sprintf("dying-%d-%d", round, i))
+		}
+		older.Kill()
+		died := time.Now()
+		until(t, fmt.Sprintf("round %d: message %d reaches the other node's subscriber", round, last.Seq), reached(last.Seq))
+		took := time.Since(died)
+		t.Logf("round %d: all was announced after %v", round, took.Round(time.Millisecond))
+		if took > 5*time.Second {
+			t.Errorf("round %d: message %d was announced after %v, want at most 5 s", round, last.Seq, took)
+		}
+		messages := map[int64]entry{}
+		for _, e := range other.stored(t, people[0], chats[0]) {
+			messages[e.Seq] = e
+		}
+		for _, w := range c.compare(chats[0], messages) {
+			t.Errorf("round %d: %s", round, w)
+		}
+		older, l = newer, other
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 const (
 	// postgresPatience bounds one call to PostgreSQL: who waits is told to come back
 	// within 2 s (guarantees.md R25).
-	postgresPatience = 1800 * time.Millisecond
+	postgresPatience = 1600 * time.Millisecond
 	// postgresTries bounds how often a transaction is repeated that PostgreSQL wants
 	// repeated (deadlock, serialization).
 	postgresTries = 6
