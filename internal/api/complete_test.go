@@ -36,19 +36,36 @@ func TestDocumentIsComplete(t *testing.T) {
 		}
 		base := "/paths/" + escape(o.Path) + "/" + strings.ToLower(o.Method)
 		for status, r := range op["responses"].(map[string]any) {
-			for kind := range content(r) {
-				s.document.schema(t, base+"/responses/"+status+"/content/"+escape(kind)+"/schema")
+			response, where := s.document.response(r, base+"/responses/"+status)
+			if response["description"] == "" {
+				t.Errorf("%s: answer %s is not described", name, status)
 			}
+			s.document.examples(t, name+", "+status, where, content(response))
 		}
 		if op["responses"].(map[string]any)["default"] == nil {
 			t.Errorf("%s: errors are not described", name)
 		}
-		for kind := range content(op["requestBody"]) {
-			s.document.schema(t, base+"/requestBody/content/"+escape(kind)+"/schema")
-		}
+		s.document.examples(t, name, base+"/requestBody", content(op["requestBody"]))
 	}
 	for name := range documented {
 		t.Errorf("%s is in the document only", name)
+	}
+}
+
+// examples checks that bodies have schemas, and those of JSON examples that are as these say.
+func (d *document) examples(t *testing.T, name, pointer string, content map[string]any) {
+	t.Helper()
+	for kind, v := range content {
+		schema := d.schema(t, pointer+"/content/"+escape(kind)+"/schema")
+		example := v.(map[string]any)["example"]
+		if kind != "application/json" {
+			continue
+		}
+		if example == nil {
+			t.Errorf("%s: no example", name)
+		} else if err := schema.Validate(example); err != nil {
+			t.Errorf("%s: the example is not as its schema says: %v", name, err)
+		}
 	}
 }
 

@@ -8,9 +8,13 @@ import (
 	"html/template"
 	"net/http"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/kuranty/kuranty/internal/apierror"
 )
 
 // configuration is the library's: the document and the page are served by us, for its own
@@ -27,7 +31,10 @@ func configuration(version string) huma.Config {
 	c.Info.Description = "Accounts, chats and messages. Errors have the same form everywhere; X-Error-Code repeats their code."
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", Description: "An access token of POST /api/v2/auth/login, or an API key"},
+		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An API key, for services"},
 	}
+	c.Info.License = &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"}
+	c.Servers = []*huma.Server{{URL: "/", Description: "The server that this document is from"}}
 	return c
 }
 
@@ -39,6 +46,10 @@ func (a *API) describe() error {
 		nullable(registry.TypeFromRef("#/components/schemas/"+name), schema)
 	}
 	describeUploads(doc)
+	describeErrors(doc)
+	for _, o := range a.operations {
+		a.finish(doc, o)
+	}
 	var err error
 	if a.document, err = json.Marshal(doc); err != nil {
 		return fmt.Errorf("api: encode document: %w", err)
@@ -72,6 +83,80 @@ func describeUploads(doc *huma.OpenAPI) {
 	read := operationOf(doc, http.MethodGet, prefix+"/files/{id}/{variant}")
 	for _, status := range []string{"200", "206"} {
 		read.Responses[status].Content = map[string]*huma.MediaType{"application/octet-stream": {Schema: binary}}
+	}
+}
+
+// finish adds to an operation what follows from who may call it, from its path and its bodies.
+func (a *API) finish(doc *huma.OpenAPI, o Operation) {
+	described := operationOf(doc, o.Method, o.Path)
+	for _, name := range described.Tags {
+		if !slices.ContainsFunc(doc.Tags, func(t *huma.Tag) bool { return t.Name == name }) {
+			doc.Tags = append(doc.Tags, &huma.Tag{Name: name})
+		}
+	}
+	may := []int{429, 503}
+	if o.Access != Public {
+		may = append(may, 401, 403)
+	}
+	if o.Access == Admins || o.Access == FreshAdmins {
+		described.Security = append(described.Security, map[string][]string{"apiKey": {}})
+	}
+	if strings.Contains(o.Path, "{") {
+		may = append(may, 404)
+	}
+	if len(described.Parameters) > 0 || described.RequestBody != nil {
+		may = append(may, 400, 422)
+	}
+	if described.RequestBody != nil {
+		may = append(may, 413, 415)
+		addExamples(doc, described.RequestBody.Content)
+	}
+	for _, response := range described.Responses {
+		addExamples(doc, response.Content)
+	}
+	for _, status := range may {
+		described.Responses[strconv.Itoa(status)] = &huma.Response{Ref: "#/components/responses/" + errorNames[status]}
+	}
+	described.Responses["default"] = &huma.Response{Ref: "#/components/responses/Error"}
+}
+
+// errorNames are the components that describe refusals; 0 is any other.
+var errorNames = map[int]string{
+	0: "Error", 400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 413: "TooLarge", 415: "UnsupportedMedia",
+	422: "Validation", 429: "RateLimited", 503: "Unavailable",
+}
+
+// describeErrors describes refusals, once for all operations (chat-api.md §0.10).
+func describeErrors(doc *huma.OpenAPI) {
+	text, number := &huma.Schema{Type: huma.TypeString}, &huma.Schema{Type: huma.TypeInteger}
+	doc.Components.Responses = make(map[string]*huma.Response)
+	for status, e := range map[int]*apierror.Error{
+		0: apierror.New(apierror.IdempotencyConflict, nil), 400: apierror.New(apierror.BadRequest, nil), 401: apierror.New(apierror.Unauthorized, nil),
+		403: apierror.New(apierror.Forbidden, nil), 404: apierror.New(apierror.NotFound, nil), 413: apierror.New(apierror.TooLarge, nil),
+		415: apierror.New(apierror.UnsupportedMedia, nil), 422: apierror.NewField("text", apierror.Required),
+		429: apierror.New(apierror.RateLimited, nil), 503: apierror.New(apierror.Unavailable, nil),
+	} {
+		headers := map[string]*huma.Param{
+			apierror.HeaderCode:      {Description: "The code of the error", Schema: text},
+			apierror.HeaderRequestID: {Description: "The id of the request, to ask about", Schema: text},
+		}
+		switch status {
+		case 401:
+			headers["WWW-Authenticate"] = &huma.Param{Schema: text}
+		case 429, 503:
+			headers["Retry-After"] = &huma.Param{Description: "Seconds after which to try again", Schema: number}
+		}
+		if status == 429 {
+			headers["X-RateLimit-Limit"] = &huma.Param{Description: "Calls allowed in the time", Schema: number}
+			headers["X-RateLimit-Remaining"] = &huma.Param{Description: "Calls left", Schema: number}
+			headers["X-RateLimit-Reset"] = &huma.Param{Description: "Seconds until there is one more", Schema: number}
+		}
+		doc.Components.Responses[errorNames[status]] = &huma.Response{
+			Description: e.Message(apierror.English), Headers: headers,
+			Content: map[string]*huma.MediaType{"application/json": {
+				Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}, Example: e.Envelope(apierror.English, "6b9fb0e5c3abda480e9431e5"),
+			}},
+		}
 	}
 }
 

@@ -123,22 +123,33 @@ func (d *document) check(t testing.TB, r *http.Request, sent []byte, got *answer
 	}
 	status := fmt.Sprint(got.status)
 	responses := op["responses"].(map[string]any)
-	response, known := responses[status].(map[string]any)
-	if !known {
+	if responses[status] == nil {
 		if got.status < 400 {
 			t.Errorf("%s %s: status %d is not in the document", r.Method, template, got.status)
 			return
 		}
 		status = "default"
-		response, _ = responses[status].(map[string]any)
 	}
+	response, where := d.response(responses[status], base+"/responses/"+status)
 	content, _ := response["content"].(map[string]any)
 	switch {
 	case content["application/json"] != nil:
-		d.validate(t, base+"/responses/"+status+"/content/application~1json/schema", got.body, fmt.Sprintf("answer %d of %s %s", got.status, r.Method, template))
+		d.validate(t, where+"/content/application~1json/schema", got.body, fmt.Sprintf("answer %d of %s %s", got.status, r.Method, template))
 	case len(got.body) > 0 && got.header.Get("Content-Type") == "application/json":
 		t.Errorf("%s %s: answer %d has a body that the document does not describe: %s", r.Method, template, got.status, got.body)
 	}
+}
+
+// response is v, which stands at a pointer, or what it refers to.
+func (d *document) response(v any, pointer string) (map[string]any, string) {
+	m, _ := v.(map[string]any)
+	ref, ok := m["$ref"].(string)
+	if !ok {
+		return m, pointer
+	}
+	name := strings.TrimPrefix(ref, "#/components/responses/")
+	m, _ = d.raw["components"].(map[string]any)["responses"].(map[string]any)[name].(map[string]any)
+	return m, "/components/responses/" + name
 }
 
 func (d *document) validate(t testing.TB, pointer string, b []byte, what string) {

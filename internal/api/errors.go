@@ -116,7 +116,7 @@ func field(d *huma.ErrorDetail) apierror.Field {
 		f.Reason = apierror.TooLong
 	case strings.Contains(m, "length >="):
 		f.Reason = apierror.TooShort
-	case slices.Contains(typeMessages, m), strings.HasPrefix(m, "invalid "), strings.Contains(m, errID.Error()):
+	case slices.Contains(typeMessages, m), strings.HasPrefix(m, "invalid "), strings.Contains(m, errID.Error()), strings.Contains(m, errDay.Error()):
 		f.Reason = apierror.Type
 	}
 	if f.Name == "body" && f.Reason == apierror.Invalid {

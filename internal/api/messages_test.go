@@ -94,6 +94,14 @@ func TestMessages(t *testing.T) {
 			t.Errorf("%v", s.typed)
 		}
 		anna.do("GET", "/api/v2/search/messages?q=ключом", nil).want(200).is("results.0.message.text", "ключом", "results.0.chat.kind", "group", "next_cursor", nil)
+		for filter, found := range map[string]int{
+			"before=2026-05-01": 0, "before=2026-05-02": 1, "after=2026-04-30": 1, "after=2026-05-01": 0, "after=2026-05-01T00:00:00Z": 1, "before=2026-05-01T00:00:00%2B03:00": 0,
+		} {
+			if got := anna.do("GET", "/api/v2/search/messages?q=ключом&"+filter, nil).want(200); got.len("results") != found {
+				t.Errorf("%s: %s", filter, got.body)
+			}
+		}
+		anna.do("GET", "/api/v2/search/messages?q=ключом&after=2026-13-01", nil).refused(400, "bad_request")
 		anna.do("GET", "/api/v2/search?q=boris", nil).want(200).is("users.0.id", boris.id)
 	})
 }

@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/chatjson"
@@ -40,21 +43,44 @@ type SearchReply struct {
 }
 
 type searchInput struct {
-	Q        string    `query:"q" maxLength:"1000" doc:"Words, \"a phrase\", -word, from:@name, in:\"title\", has:, before:, after:, is:pinned"`
-	Chat     int64     `query:"chat_id" minimum:"0"`
-	From     int64     `query:"from" minimum:"0" doc:"Messages of this user"`
-	Has      string    `query:"has" enum:"file,image,link"`
-	Before   time.Time `query:"before"`
-	After    time.Time `query:"after"`
-	Mentions string    `query:"mentions" enum:"me"`
-	Sort     string    `query:"sort" enum:"newest,relevance" doc:"newest if not given"`
-	Limit    int       `query:"limit" minimum:"0" maximum:"100" doc:"20 if not given"`
-	Cursor   string    `query:"cursor" maxLength:"400"`
+	Q        string `query:"q" maxLength:"1000" doc:"Words, \"a phrase\", -word, from:@name, in:\"title\", has:, before:, after:, is:pinned"`
+	Chat     int64  `query:"chat_id" minimum:"0"`
+	From     int64  `query:"from" minimum:"0" doc:"Messages of this user"`
+	Has      string `query:"has" enum:"file,image,link"`
+	Before   day    `query:"before" doc:"Sent before that time, or before that day"`
+	After    day    `query:"after" doc:"Sent at that time or later, or after that day"`
+	Mentions string `query:"mentions" enum:"me"`
+	Sort     string `query:"sort" enum:"newest,relevance" doc:"newest if not given"`
+	Limit    int    `query:"limit" minimum:"0" maximum:"100" doc:"20 if not given"`
+	Cursor   string `query:"cursor" maxLength:"400"`
+}
+
+// day is a day in UTC, or a time, which begins and ends at once.
+type day struct{ start, end time.Time }
+
+// UnmarshalText reads YYYY-MM-DD, or a time as in RFC 3339.
+func (d *day) UnmarshalText(b []byte) (err error) {
+	if d.start, err = time.Parse(time.DateOnly, string(b)); err == nil {
+		d.end = d.start.AddDate(0, 0, 1)
+		return nil
+	}
+	if d.start, err = time.Parse(time.RFC3339, string(b)); err != nil {
+		return errDay
+	}
+	d.end = d.start
+	return nil
+}
+
+var errDay = errors.New("is neither a day nor a time")
+
+// Schema describes both ways of writing.
+func (day) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Description: "YYYY-MM-DD, or a time as in RFC 3339", Examples: []any{"2026-11-25"}}
 }
 
 func (a *API) searchMessages(ctx context.Context, c *call, in *searchInput) (*body[SearchReply], error) {
 	q := chat.SearchQuery{
-		Q: in.Q, Chat: in.Chat, From: in.From, Before: in.Before, After: in.After, MentionsMe: in.Mentions == "me",
+		Q: in.Q, Chat: in.Chat, From: in.From, Before: in.Before.start, After: in.After.end, MentionsMe: in.Mentions == "me",
 		Limit: in.Limit, Cursor: in.Cursor,
 	}
 	if in.Has != "" {
