@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -78,13 +79,13 @@ var typeName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$`)
 // NewCatalogue returns the built-in types and those given. The error names a type that
 // cannot be.
 func NewCatalogue(custom ...Custom) (*Catalogue, error) {
-	c := &Catalogue{kinds: slices.Clone(kinds), byType: make(map[string]*Kind, len(kinds)+len(custom))}
+	c := &Catalogue{kinds: slices.Clone(kinds), byType: maps.Clone(builtIn)}
 	for _, own := range custom {
 		k := &Kind{Type: own.Type, Channel: customChannel, Summary: own.Summary, Producer: "operator", Schema: own.Schema, Sample: own.Sample}
 		switch {
 		case len(own.Type) > 128 || !typeName.MatchString(own.Type):
 			return nil, fmt.Errorf("type %q must be words of a-z, 0-9 and _ with dots between, up to 128 characters", own.Type)
-		case slices.ContainsFunc(c.kinds, func(k *Kind) bool { return k.Type == own.Type }), internal[own.Type], TypeAliases[own.Type] != "":
+		case c.byType[own.Type] != nil, internal[own.Type], TypeAliases[own.Type] != "":
 			return nil, fmt.Errorf("type %q exists already", own.Type)
 		}
 		if len(k.Schema) > 0 {
@@ -99,10 +100,7 @@ func NewCatalogue(custom ...Custom) (*Catalogue, error) {
 				return nil, fmt.Errorf("sample of type %s: %w", own.Type, err)
 			}
 		}
-		c.kinds = append(c.kinds, k)
-	}
-	for _, k := range c.kinds {
-		c.byType[k.Type] = k
+		c.kinds, c.byType[k.Type] = append(c.kinds, k), k
 	}
 	return c, nil
 }

@@ -73,7 +73,7 @@ func TestChannelsHaveTheirDocumentedTypes(t *testing.T) {
 
 func TestPayloadThatBreaksItsSchemaIsNoEvent(t *testing.T) {
 	k := catalogue(t).Kind(event.TicketCreated)
-	_, err := k.New(time.Now(), event.Ticket{TicketID: 1, UserID: 2, Title: "x", Status: "lost", Priority: "high"})
+	_, err := event.New(event.TicketCreated, time.Now(), event.Ticket{TicketID: 1, UserID: 2, Title: "x", Status: "lost", Priority: "high"})
 	var wrong *event.PayloadError
 	if !errors.As(err, &wrong) || !strings.Contains(wrong.Detail, "status") {
 		t.Fatalf("error = %v, want one that names status", err)

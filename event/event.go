@@ -44,11 +44,18 @@ type Event struct {
 	row int64
 }
 
-// New returns an event of the type with the payload, which is encoded to JSON.
+// New returns an event of the type with the payload, which is encoded to JSON. A payload of
+// a type of the catalogue that is stored as readers see it must be as its schema wants it:
+// the error is a [*PayloadError].
 func New(typ string, at time.Time, payload any) (Event, error) {
 	b, err := json.Marshal(payload)
 	if err != nil {
 		return Event{}, fmt.Errorf("encode payload of %s: %w", typ, err)
+	}
+	if k := builtIn[typ]; k != nil && k.view == nil {
+		if err := k.Check(b); err != nil {
+			return Event{}, err
+		}
 	}
 	return Event{ID: NewID(at), Type: typ, Payload: b, At: at.UnixMilli()}, nil
 }

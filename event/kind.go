@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -121,17 +120,6 @@ func (k *Kind) Check(payload []byte) error {
 		return &PayloadError{k.Type, describe(invalid)}
 	}
 	return err
-}
-
-// New returns an event of this kind with the payload, which is as the schema wants it or
-// the error is a [*PayloadError]: no other can be appended. It is for kinds that are
-// stored as readers see them.
-func (k *Kind) New(at time.Time, payload any) (Event, error) {
-	e, err := New(k.Type, at, payload)
-	if err != nil {
-		return Event{}, err
-	}
-	return e, k.Check(e.Payload)
 }
 
 // Public returns what readers see of the payload of e, which is of this kind.

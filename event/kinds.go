@@ -150,4 +150,13 @@ var kinds = slices.Concat(
 	},
 )
 
+// builtIn are the kinds by type.
+var builtIn = func() map[string]*Kind {
+	m := make(map[string]*Kind, len(kinds))
+	for _, k := range kinds {
+		m[k.Type] = k
+	}
+	return m
+}()
+
 func ptr[T any](v T) *T { return &v }
