@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,6 +96,7 @@ func seedDemo(ctx context.Context, c *config.Config, path string, log *slog.Logg
 func (s *Server) prepareDemo(ctx context.Context) error {
 	logins, err := seedDemo(ctx, s.cfg, s.dir.Path(), s.log, true)
 	if errors.Is(err, ErrSeeded) {
+		s.seeded = true
 		return nil
 	}
 	s.logins = logins
@@ -111,6 +113,10 @@ func (s *Server) warnOfDemo(ctx context.Context) {
 
 // welcomeDemo tells who can log in.
 func (s *Server) welcomeDemo(b *strings.Builder) {
+	if s.seeded {
+		fmt.Fprintf(b, "\nThe chat has people who know each other. Their passwords were shown at the first start; this makes another:\n\n  %s user reset-password anna%s\n",
+			cmp.Or(s.o.Command, "kuranty"), s.o.CommandFlags)
+	}
 	if len(s.logins) == 0 {
 		return
 	}

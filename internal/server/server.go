@@ -75,6 +75,8 @@ type Server struct {
 	adminToken string
 	// logins are those of the demo, shown there too.
 	logins []seed.Login
+	// seeded says that they were shown at an earlier start.
+	seeded bool
 	// publicMetrics says that the operator asked for metrics to be served to all.
 	publicMetrics bool
 
