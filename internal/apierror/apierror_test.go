@@ -63,6 +63,7 @@ func TestFrom(t *testing.T) {
 		{&chat.RateError{Limit: 5, Window: time.Second}, "rate_limited", 429, 429, 429},
 		{&identity.LimitedError{RetryAfter: time.Second}, "rate_limited", 429, 429, 429},
 		{store.ErrUnavailable, "unavailable", 503, 503, 503},
+		{store.ErrText, "bad_request", 400, 422, 400},
 		{context.DeadlineExceeded, "unavailable", 503, 503, 503},
 		{identity.ErrInvalidCredentials, "invalid_credentials", 401, 401, 401},
 		{identity.ErrTokenReused, "token_reused", 401, 401, 401},

@@ -21,6 +21,7 @@ var sentinels = []struct {
 	{store.ErrUnavailable, Unavailable},
 	{store.ErrBroken, Unavailable},
 	{store.ErrClosed, Unavailable},
+	{store.ErrText, BadRequest},
 
 	{chat.ErrNotFound, NotFound},
 	{chat.ErrForbidden, Forbidden},

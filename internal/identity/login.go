@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -24,8 +25,8 @@ func (a *Accounts) Login(ctx context.Context, login, password string, d Device) 
 		return Grant{}, err
 	}
 	login = strings.ToLower(norm.NFC.String(strings.TrimSpace(login))) // as addresses are stored
-	if len(login) > 4*maxEmail || len(password) > 4*maxPassword {
-		return Grant{}, ErrInvalidCredentials
+	if len(login) > 4*maxEmail || len(password) > 4*maxPassword || strings.ContainsRune(login, 0) || !utf8.ValidString(login) {
+		return Grant{}, ErrInvalidCredentials // nobody is called so, and PostgreSQL would not even look
 	}
 	acc, who, err := a.lookUp(ctx, login, d)
 	if err != nil {

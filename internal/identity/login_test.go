@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -346,5 +347,16 @@ func TestChangePassword(t *testing.T) {
 			t.Errorf("guessing with a stolen session: %v", err)
 		}
 		h.want("a service", h.ChangePassword(t.Context(), identity.Operator("x"), "", "another password"), identity.ErrForbidden)
+	})
+}
+
+// Nobody has a login with a NUL; PostgreSQL would fail to look for one.
+func TestLoginWithANULIsWrong(t *testing.T) {
+	each(t, nil, func(t *testing.T, h *harness) {
+		for _, login := range []string{"ann\x00", "ann\x00@example.org", "\xff@example.org"} {
+			if _, err := h.Login(t.Context(), login, goodPassword, identity.Device{}); !errors.Is(err, identity.ErrInvalidCredentials) {
+				t.Errorf("%q: %v", login, err)
+			}
+		}
 	})
 }

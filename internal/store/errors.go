@@ -75,6 +75,9 @@ func classify(err error) error {
 		case "08", "53", "57", "58", "25": // connection, resources, operator, system; read-only is a standby
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
+		if pg.Code == "22021" {
+			return fmt.Errorf("%w: %w", ErrText, err)
+		}
 		return err
 	}
 	var connect *pgconn.ConnectError

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/kuranty/kuranty/internal/chat"
 )
@@ -331,6 +332,9 @@ const attachable = `SELECT id, kind, name, mime, size, sha256, width, height, du
 func (tx chatTx) Attachable(ctx context.Context, user int64, ids []string) ([]chat.Attachment, error) {
 	var found []chat.Attachment
 	for _, id := range ids {
+		if strings.ContainsRune(id, 0) {
+			continue // an error would end the transaction, see [ErrText]
+		}
 		var f chat.Attachment
 		err := tx.queryRow(ctx, attachable, args(id, user),
 			&f.ID, &f.Kind, &f.Name, &f.MIME, &f.Size, &f.SHA256, &f.Width, &f.Height, &f.Duration, &f.Blurhash, &f.Thumb)

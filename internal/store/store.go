@@ -42,6 +42,10 @@ var (
 	ErrBroken = errors.New("database is broken")
 	// ErrClosed means that the store has been closed.
 	ErrClosed = errors.New("database is closed")
+	// ErrText means that PostgreSQL was given a text that it cannot hold, with a NUL or of
+	// no valid UTF-8. Whoever looks for what others name prevents it: to find nothing is
+	// the better answer.
+	ErrText = errors.New("text that the database cannot hold")
 )
 
 // Options say which database there is.
