@@ -20,7 +20,7 @@ func TestPeople(t *testing.T) {
 	s := start(t, options{})
 	anna, boris := s.person("Anna"), s.person("Boris")
 	anna.do("PATCH", "/api/v2/me", obj{"about": "О себе", "lang": "ru", "tz": "Europe/Moscow", "privacy": obj{"email": "everyone"}}).want(200).
-		is("about", "О себе", "privacy.email", "everyone", "privacy.read_receipts", true, "storage", nil)
+		is("about", "О себе", "privacy.email", "everyone", "privacy.read_receipts", true, "storage.limit", 5<<30, "presence", "offline", "last_seen_at", nil, "is_contact", false, "blocked_by_me", false)
 	anna.do("GET", "/api/v2/me", nil).want(200).is("storage.used", 0, "storage.limit", 5<<30, "email", "anna1@example.org")
 	boris.do("GET", fmt.Sprint("/api/v2/users/", anna.id), nil).want(200).is("name", "Anna", "username", "anna1", "about", "О себе", "kind", "human", "state", "active", "avatar", nil, "is_contact", false)
 	boris.do("GET", "/api/v2/users/999", nil).refused(404, "not_found")

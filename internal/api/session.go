@@ -142,9 +142,13 @@ func (a *API) grant(ctx context.Context, c *call, status int, g identity.Grant, 
 	if err != nil {
 		return nil, err
 	}
+	me, err := a.me(ctx, &g.Account)
+	if err != nil {
+		return nil, err
+	}
 	out := &granted{Status: status, Body: AuthReply{
 		AccessToken: g.AccessToken, TokenType: "bearer", ExpiresIn: int(g.AccessExpires.Sub(a.o.Clock()).Round(time.Second) / time.Second),
-		RefreshToken: g.RefreshToken, SessionID: g.Session.ID, WSURL: c.socket(), User: a.me(&g.Account),
+		RefreshToken: g.RefreshToken, SessionID: g.Session.ID, WSURL: c.socket(), User: me,
 	}}
 	c.Caller = identity.Caller{User: g.Account.ID, Session: g.Session.ID, Role: g.Account.Role, Name: g.Account.Name, LoginAt: g.Session.CreatedAt}
 	out.Body.CentrifugoToken, _, err = a.o.Accounts.ConnectionToken(ctx, c.Caller, 0)

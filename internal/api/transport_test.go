@@ -275,7 +275,7 @@ func TestS33_PanicsAreContained(t *testing.T) {
 	if strings.Contains(string(got.body), "boom") {
 		t.Errorf("%s", got.body)
 	}
-	anna.do("GET", "/api/v2/me", nil).want(200)
+	anna.do("GET", "/api/v2/auth/sessions", nil).want(200)
 	if _, err := s.api.RPC(t.Context(), anna.id, "presence.query", []byte(fmt.Sprintf(`{"user_ids":[%d]}`, anna.id))); err == nil || err.Error() != "internal (500)" {
 		t.Errorf("%v", err)
 	}

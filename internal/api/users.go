@@ -11,30 +11,45 @@ import (
 )
 
 // me makes the caller's own account.
-func (a *API) me(acc *identity.Account) chatjson.Me {
+func (a *API) me(ctx context.Context, acc *identity.Account) (chatjson.Me, error) {
 	avatar := acc.AvatarFile
 	if avatar == "" {
 		avatar = acc.Picture
 	}
-	return a.json.Me(&chat.Person{
+	me := a.json.Me(&chat.Person{
 		ID: acc.ID, Name: acc.Name, Username: acc.Username, About: acc.About, Avatar: avatar, Kind: acc.Kind, State: acc.State,
 	}, own(acc))
+	status, err := a.o.Presence.Status(ctx, acc.ID, []int64{acc.ID})
+	if err != nil {
+		return me, err
+	}
+	me.Presence, me.LastSeenAt = chatjson.Presence(status[acc.ID])
+	if a.o.Files == nil {
+		return me, nil
+	}
+	used, err := a.o.Files.Usage(ctx, acc.ID)
+	if err != nil {
+		return me, err
+	}
+	me.Storage = &chatjson.Storage{Used: used.Used, Limit: used.Limit}
+	return me, nil
+}
+
+// replyMe replies with the caller's own account.
+func (a *API) replyMe(ctx context.Context, acc *identity.Account, err error) (*body[chatjson.Me], error) {
+	if err != nil {
+		return nil, err
+	}
+	me, err := a.me(ctx, acc)
+	if err != nil {
+		return nil, err
+	}
+	return reply(me), nil
 }
 
 func (a *API) getMe(ctx context.Context, c *call, _ *none) (*body[chatjson.Me], error) {
 	acc, err := a.o.Accounts.Account(ctx, c.User)
-	if err != nil {
-		return nil, err
-	}
-	me := a.me(&acc)
-	if a.o.Files != nil {
-		used, err := a.o.Files.Usage(ctx, c.User)
-		if err != nil {
-			return nil, err
-		}
-		me.Storage = &chatjson.Storage{Used: used.Used, Limit: used.Limit}
-	}
-	return reply(me), nil
+	return a.replyMe(ctx, &acc, err)
 }
 
 type privacyChange struct {
@@ -65,10 +80,7 @@ func (a *API) changeMe(ctx context.Context, c *call, in *profileInput) (*body[ch
 		}
 	}
 	acc, err := a.o.Accounts.UpdateProfile(ctx, c.Caller, change)
-	if err != nil {
-		return nil, err
-	}
-	return reply(a.me(&acc)), nil
+	return a.replyMe(ctx, &acc, err)
 }
 
 func (a *API) setAvatar(ctx context.Context, c *call, in *formInput) (*body[chatjson.Me], error) {
@@ -96,10 +108,7 @@ func (a *API) removeAvatar(ctx context.Context, c *call, _ *none) (*none, error)
 
 func (a *API) useAvatar(ctx context.Context, c *call, file string) (*body[chatjson.Me], error) {
 	acc, err := a.o.Accounts.SetAvatar(ctx, c.Caller, file)
-	if err != nil {
-		return nil, err
-	}
-	return reply(a.me(&acc)), nil
+	return a.replyMe(ctx, &acc, err)
 }
 
 // users makes people as the caller sees them.
@@ -169,7 +178,7 @@ func (a *API) getUsers(ctx context.Context, c *call, in *usersInput) (*body[User
 
 type searchUsersInput struct {
 	Q      string `query:"q" required:"true" minLength:"1" maxLength:"400"`
-	Limit  int    `query:"limit" minimum:"0" maximum:"100" doc:"50 if not given"`
+	Limit  int    `query:"limit" minimum:"0" maximum:"200" doc:"50 if not given"`
 	Cursor string `query:"cursor" maxLength:"400"`
 }
 

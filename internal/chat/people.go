@@ -98,7 +98,7 @@ func (s *Service) SearchPeople(ctx context.Context, viewer int64, needle string,
 	if err := checkLength("q", needle, maxNeedle); err != nil {
 		return nil, "", err
 	}
-	p := PeoplePage{Near: s.o.DirectoryContacts, Limit: min(clamp(limit, maxPeople), 100) + 1, After: PersonPlace{Rank: -1}}
+	p := PeoplePage{Near: s.o.DirectoryContacts, Limit: clamp(limit, maxPeople) + 1, After: PersonPlace{Rank: -1}}
 	p.Needle = strings.TrimPrefix(search.Fold(Normalize(needle)), "@")
 	if p.Needle == "" {
 		return nil, "", &FieldError{"q", "must not be empty"}

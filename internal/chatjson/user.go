@@ -85,9 +85,15 @@ func Presence(s chat.Status) (presence string, lastSeen *string) {
 	return "offline", OptStamp(s.LastSeen)
 }
 
-// Me is one's own account (chat-api.md §C.2).
+// Me is one's own account (chat-api.md §C.2). Like [User] it says whether one is there and
+// how one stands to oneself; a change of the profile says no presence.
 type Me struct {
 	Person
+	Presence    string  `json:"presence,omitempty" enum:"online,offline"`
+	LastSeenAt  *string `json:"last_seen_at" format:"date-time"`
+	IsContact   bool    `json:"is_contact"`
+	BlockedByMe bool    `json:"blocked_by_me"`
+
 	Email   *string  `json:"email"`
 	Role    string   `json:"role" enum:"user,admin"`
 	Lang    *string  `json:"lang"`
