@@ -111,6 +111,12 @@ func (a *API) finish(doc *huma.OpenAPI, o Operation) {
 		may = append(may, 413, 415)
 		addExamples(doc, described.RequestBody.Content)
 	}
+	for _, p := range described.Parameters {
+		if len(p.Schema.OneOf) > 0 { // an id: in an address a number and a text of digits are the same
+			plain := *p.Schema.OneOf[0]
+			plain.Description, p.Schema = p.Schema.Description, &plain
+		}
+	}
 	for _, response := range described.Responses {
 		addExamples(doc, response.Content)
 	}
