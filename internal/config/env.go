@@ -90,6 +90,8 @@ func (l *loader) variable(prefix, name, text string) {
 		l.problem(prefix+name, at, "a name of version 3 of Centrifugo; it is translated in files only")
 	case prefix == envOldPrefix:
 		l.note(prefix+name, at, true, "unknown variable, ignored")
+	case strings.HasPrefix(name, "CHANNEL_NAMESPACES_"):
+		l.problem(prefix+name, at, "unknown variable: channel.namespaces has no such namespace, or that has no such option")
 	default:
 		names := slices.Collect(maps.Keys(envKeys))
 		l.problem(prefix+name, at, "unknown variable; the nearest known one is %s", prefix+nearest(name, names))

@@ -107,7 +107,7 @@ func TestEnvironmentMistakes(t *testing.T) {
 		{"CENTRIFUGO_PROXY_CONNECT_ENDPOINT=http://a", "client.proxy.connect.enabled (env CENTRIFUGO_PROXY_CONNECT_ENDPOINT): known to Centrifugo, not supported by this version (written as proxy_connect_endpoint)"},
 		{"KURANTY_CHANNEL_NAMESPACES=[{]", "channel.namespaces (env KURANTY_CHANNEL_NAMESPACES): not valid JSON"},
 		{`KURANTY_CHANNEL_NAMESPACES=[{"name":"chat","presence":"x"}]`, "channel.namespaces.chat.presence (env KURANTY_CHANNEL_NAMESPACES): must be true or false"},
-		{"KURANTY_CHANNEL_NAMESPACES_CHAT_PRESENCE=true", "KURANTY_CHANNEL_NAMESPACES_CHAT_PRESENCE (env KURANTY_CHANNEL_NAMESPACES_CHAT_PRESENCE): unknown variable"},
+		{"KURANTY_CHANNEL_NAMESPACES_CHAT_PRESENCE=true", "KURANTY_CHANNEL_NAMESPACES_CHAT_PRESENCE (env KURANTY_CHANNEL_NAMESPACES_CHAT_PRESENCE): unknown variable: channel.namespaces has no such namespace"},
 		{"CENTRIFUGO_ANONYMOUS=true", "a name of version 3 of Centrifugo; it is translated in files only"},
 	} {
 		if got := problems(t, config.Source{Env: []string{tt.env}}); !strings.Contains(got, tt.want) || strings.Contains(got, "\n") {

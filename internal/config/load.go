@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -264,9 +265,14 @@ func (l *loader) put(path string, v value, at place) bool {
 	}
 	f, found, below := foreign(generic)
 	if o == nil && !found {
-		if below && v.kind == section {
+		inside, ofNamespace := strings.CutPrefix(path, inNamespace)
+		ns, _ := l.namespace(inside, ".")
+		switch {
+		case below && v.kind == section:
 			l.each(path, v, at)
-		} else {
+		case ofNamespace && ns == nil:
+			l.problem(path, at, "there is no such namespace in channel.namespaces")
+		default:
 			l.problem(path, at, "unknown key; the nearest known one is %s", l.suggest(path))
 		}
 		return false
@@ -312,6 +318,9 @@ func (l *loader) each(path string, v value, at place) {
 	}
 }
 
+// inNamespace is the prefix of options of one namespace.
+const inNamespace = "channel.namespaces."
+
 // resolve finds the option at path and its field; generic is path as [foreign] wants it.
 func (l *loader) resolve(path string) (o *option, target reflect.Value, generic string) {
 	o, target = keys, reflect.ValueOf(l.cfg).Elem()
@@ -320,7 +329,7 @@ func (l *loader) resolve(path string) (o *option, target reflect.Value, generic 
 	if opt, ok := strings.CutPrefix(path, "channel.without_namespace."); ok {
 		generic = anyChannels + opt
 	}
-	if inside, ok := strings.CutPrefix(path, "channel.namespaces."); ok {
+	if inside, ok := strings.CutPrefix(path, inNamespace); ok {
 		ns, opt := l.namespace(inside, ".")
 		if ns == nil {
 			return nil, target, path
@@ -472,7 +481,7 @@ func (l *loader) suggest(path string) string {
 			known = append(known, key)
 		}
 	}
-	if ns, _ := l.namespace(strings.TrimPrefix(path, "channel.namespaces."), "."); ns != nil {
+	if ns, _ := l.namespace(strings.TrimPrefix(path, inNamespace), "."); ns != nil {
 		known = known[:0]
 		prefix := "channel.namespaces." + ns.Name + "."
 		for _, o := range keys.child("channel").child("namespaces").fields {
@@ -496,6 +505,10 @@ func (l *loader) flags(flags [][2]string) {
 		}
 		last[f[0]] = f[1]
 	}
+	// Options of namespaces come when all namespaces are known.
+	slices.SortStableFunc(order, func(a, b string) int {
+		return cmp.Compare(strings.Count(a, inNamespace), strings.Count(b, inNamespace))
+	})
 	l.seen = map[string]place{}
 	for _, key := range order {
 		l.put(key, textValue(last[key]), place{layer: "flag --" + key})

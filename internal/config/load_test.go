@@ -243,6 +243,17 @@ func TestUnknownKeyNamesTheNearest(t *testing.T) {
 	}
 }
 
+func TestFlagsOfNamespacesInAnyOrder(t *testing.T) {
+	res, err := config.Load(config.Source{Flags: [][2]string{{"channel.namespaces.chat.presence", "true"}, {"channel.namespaces", "chat"}}})
+	if err != nil || len(res.Config.Channel.Namespaces) != 1 || !res.Config.Channel.Namespaces[0].Presence {
+		t.Errorf("%+v, %v", res, err)
+	}
+	got := problems(t, config.Source{Flags: [][2]string{{"channel.namespaces.chat.presence", "true"}}})
+	if want := "channel.namespaces.chat.presence (flag --channel.namespaces.chat.presence): there is no such namespace in channel.namespaces"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
 func TestKeySetTwice(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"client:\n  channel_limit: 1\n  channel_limit: 2", "client.channel_limit (file c.yaml:3): set twice, before as client.channel_limit (file c.yaml:2)"},
