@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,8 @@ type cluster struct {
 	nodes []*servertest.Process
 	rest  []*ledger
 	count int
+	// took is how long each revocation needed to reach each connection.
+	took []time.Duration
 }
 
 // newCluster starts n servers on one PostgreSQL database.
@@ -180,9 +183,7 @@ func TestS08_RevocationReachesOpenConnections(t *testing.T) {
 				} else {
 					ended(t, conn, channel)
 				}
-				if took := time.Since(begin); took > 5*time.Second {
-					t.Errorf("node %d took %v", i, took)
-				}
+				c.took = append(c.took, time.Since(begin))
 			}
 			if r.name != "chat deleted" {
 				c.say(owner, id, "not for you")
@@ -234,6 +235,14 @@ func TestS08_RevocationReachesOpenConnections(t *testing.T) {
 		admin(map[string]any{"role": "user"})(victim, 0)
 		c.refused(t, victim.person, "/api/v2/admin/users", http.StatusUnauthorized)
 	})
+
+	// 1 s for 99 in 100, of which there are too few here: one may be late; 5 s for all.
+	slices.Sort(c.took)
+	n := len(c.took)
+	t.Logf("%d ends of connections took %v, the second longest %v, the longest %v", n, c.took[n/2], c.took[n-2], c.took[n-1])
+	if c.took[n-2] > time.Second || c.took[n-1] > 5*time.Second {
+		t.Errorf("revocations took %v, want at most 1 s", c.took)
+	}
 }
 
 // refused waits until every node refuses a request, which must not take long.
@@ -246,9 +255,7 @@ func (c *cluster) refused(t *testing.T, who person, path string, want int) {
 			return status == want
 		})
 	}
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("took %v", took)
-	}
+	c.took = append(c.took, time.Since(begin))
 }
 
 // ended reads until the subscription to channel has ended for good.
