@@ -465,9 +465,10 @@ func TestB12_NoticesAreReadByAllAndWrittenByAdministrators(t *testing.T) {
 	r := again.do("subscribe", object{"channel": "system:notifications", "recover": true, "epoch": at["epoch"], "offset": at["offset"]})
 	eq(t, "recovered", dig(r, "subscribe", "publications", 0, "data", "content"), "Ночью работы")
 	for data, loc := range map[string]string{
-		`{"type":"message","content":"x"}`:                 `["body","data","type"]`,
-		`{"type":"system","content":"x","level":"high"}`:   `["body","level"]`,
-		`{"type":"system","content":"x","starts_at":"no"}`: `["body","data","starts_at"]`,
+		`{"type":"message","content":"x"}`:                        `["body","data","type"]`,
+		`{"type":"system","content":"x","level":"high"}`:          `["body","level"]`,
+		`{"type":"system","content":"x","starts_at":"no"}`:        `["body","data","starts_at"]`,
+		`{"type":"system","content":"x","ends_at":1706108040000}`: `["body","data","ends_at"]`,
 	} {
 		s.admin.call("POST", "/centrifugo/publish", object{"channel": "system:notifications", "data": json.RawMessage(data)}).
 			want(422).is(loc, "detail", 0, "loc")

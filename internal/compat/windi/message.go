@@ -32,6 +32,10 @@ type publication struct {
 	SenderID jsontext.Value `json:"sender_id"`
 }
 
+// lastSecond is the last of the year 9999, after which RFC 3339 has no times. Milliseconds
+// given for seconds are above it.
+const lastSecond = 253_402_300_799
+
 // moment is a time in milliseconds since 1970, given as seconds or as RFC 3339; 0 is
 // absent.
 type moment int64
@@ -51,7 +55,7 @@ func (m *moment) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		return nil
 	}
 	var n number
-	if err := n.UnmarshalJSONFrom(d); err != nil || n > maxID/1000 {
+	if err := n.UnmarshalJSONFrom(d); err != nil || n > lastSecond {
 		return errValue("must be a time as in RFC 3339, or in seconds since 1970")
 	}
 	*m = moment(n) * 1000
