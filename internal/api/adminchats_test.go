@@ -108,6 +108,9 @@ func TestWhatAdministratorsDoToPeopleIsOnRecord(t *testing.T) {
 	root.do("PATCH", path, map[string]any{"state": "active"}).want(200)
 	root.do("POST", path+"/reset", nil).want(201)
 	root.do("POST", path+"/token", nil).want(201)
+	root.do("POST", path+"/hold", map[string]any{"held": true}).want(204)
+	root.do("DELETE", path, nil).refused(409, "legal_hold")
+	root.do("POST", path+"/hold", map[string]any{"held": false}).want(204)
 	root.do("DELETE", path, nil).want(204)
 	record := string(root.do("GET", fmt.Sprintf("/api/v2/admin/audit?target=user:%d", id), nil).want(200).body)
 	for _, action := range []string{"user.create", "user.password", "user.role", "user.suspend", "user.unsuspend", "user.reset", "user.token", "user.delete"} {

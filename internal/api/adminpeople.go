@@ -57,6 +57,15 @@ func (a *API) firstAdminToken(ctx context.Context, c *call, _ *none) (*answer[To
 }
 
 func (a *API) deleteAccount(ctx context.Context, c *call, in *UserPath) (*none, error) {
+	if a.o.Privacy != nil {
+		held, err := a.o.Privacy.UserHeld(ctx, int64(in.User))
+		if err == nil && held { // which stops erasure, and this erases what the account says
+			err = apierror.New(apierror.LegalHold, nil)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	if err := a.o.Accounts.Delete(ctx, c.Caller, int64(in.User)); err != nil {
 		return nil, err
 	}

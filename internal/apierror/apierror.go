@@ -55,6 +55,7 @@ const (
 	OwnerMustTransfer  Code = "owner_must_transfer"
 	VersionConflict    Code = "version_conflict"
 	LastAdmin          Code = "last_admin"
+	LegalHold          Code = "legal_hold"
 	AdminExists        Code = "admin_exists"
 	UploadIncomplete   Code = "upload_incomplete"
 	NotReady           Code = "not_ready"
@@ -91,6 +92,7 @@ var statuses = map[Code][3]int{
 	OwnerMustTransfer:  {409, 409, 409},
 	VersionConflict:    {409, 409, 409},
 	LastAdmin:          {409, 409, 409},
+	LegalHold:          {409, 409, 409},
 	AdminExists:        {409, 409, 409},
 	UploadIncomplete:   {409, 409, 409},
 	NotReady:           {409, 409, 409},

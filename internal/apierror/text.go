@@ -68,6 +68,7 @@ var texts = map[Code]text{
 	TooLate:            {"It is too late for this.", "Срок для этого действия истёк."},
 	OwnerMustTransfer:  {"Hand the group over to another member first.", "Сначала передайте группу другому участнику."},
 	VersionConflict:    {"The message has been changed meanwhile.", "Сообщение тем временем изменилось."},
+	LegalHold:          {"This is under legal hold.", "На это наложен запрет удаления."},
 	LastAdmin:          {"This is the last administrator.", "Это последний администратор."},
 	AdminExists:        {"There is an administrator already.", "Администратор уже есть."},
 	UploadIncomplete:   {"The upload is not complete.", "Файл загружен не полностью."},
