@@ -28,7 +28,8 @@ type TypingOptions struct {
 	Tell func(Typist)
 	// Clock defaults to time.Now.
 	Clock func() time.Time
-	// PerSecond bounds the calls of one person (2); those beyond it do nothing.
+	// PerSecond bounds the calls of one person (2); those beyond it do nothing, but
+	// strangers to the chat are told so all the same.
 	PerSecond int
 }
 
@@ -63,13 +64,13 @@ func NewTyping(o TypingOptions) *Typing {
 // Set says that user is typing in chat, or has stopped. The error is [ErrNotFound] for
 // who is no member.
 func (t *Typing) Set(ctx context.Context, user, chat int64, typing bool) error {
-	now := t.o.Clock()
-	if t.calls.take(user, now) != nil {
-		return nil //nolint:nilerr // excess calls succeed and do nothing
-	}
 	p, tell, err := t.o.Allowed(ctx, user, chat)
 	if err != nil || !tell {
 		return err
+	}
+	now := t.o.Clock()
+	if t.calls.take(user, now) != nil {
+		return nil //nolint:nilerr // excess calls succeed and do nothing
 	}
 	key := typingKey{chat, user}
 	t.mu.Lock()

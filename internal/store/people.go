@@ -58,12 +58,12 @@ func (tx chatTx) readPeople(ctx context.Context, query string, a ...any) ([]chat
 }
 
 const (
-	peopleOfSQLite   = `SELECT ` + personViewColumns + ` FROM json_each($1) AS j JOIN users AS w ON w.id = j.value JOIN users AS me ON me.id = $2`
+	peopleOfSQLite   = `SELECT ` + personViewColumns + ` FROM json_each($1) AS j JOIN users AS w ON w.id = j.value CROSS JOIN (SELECT CAST($2 AS BIGINT) AS id) AS me`
 	peopleOfPostgres = `SELECT ` + personViewColumns + ` FROM jsonb_array_elements_text($1::jsonb) AS j(value)
-		JOIN users AS w ON w.id = j.value::bigint JOIN users AS me ON me.id = $2`
+		JOIN users AS w ON w.id = j.value::bigint CROSS JOIN (SELECT CAST($2 AS BIGINT) AS id) AS me`
 )
 
-// PeopleOf implements chat's people.
+// PeopleOf implements chat's people. The viewer needs no row: 0 sees what strangers see.
 func (tx chatTx) PeopleOf(ctx context.Context, viewer int64, users []int64) ([]chat.PersonView, error) {
 	list, err := idList(users)
 	if err != nil {

@@ -178,6 +178,13 @@ func TestS17_PeopleShowWhatTheyWish(t *testing.T) {
 		if own, err := c.People(t.Context(), viewer, []int64{viewer}); err != nil || own[0].Email != "viewer@example.org" {
 			t.Errorf("one's own: %+v, %v", own, err)
 		}
+		open := c.named("Открытый", "open", "open@example.org")
+		c.privacy(open, `{"email":"everyone"}`)
+		shut := c.named("Закрытый", "shut", "shut@example.org")
+		c.privacy(shut, `{"email":"contacts"}`)
+		if seen, err := c.People(t.Context(), 0, []int64{open, shut}); err != nil || len(seen) != 2 || seen[0].Email != "open@example.org" || seen[1].Email != "" {
+			t.Errorf("a stranger sees %+v, %v", seen, err)
+		}
 		gone := c.named("Удалённый", "gone", "gone@example.org")
 		c.privacy(gone, `{"email":"everyone"}`)
 		c.store.MustExec(t, `UPDATE users SET state = 'deleted', about = 'x' WHERE id = $1`, gone)

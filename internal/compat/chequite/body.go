@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -66,6 +67,7 @@ var (
 	errDepth    = errors.New("nested too deep")
 	errNoObject = errors.New("body is not an object")
 	errFields   = errors.New("too many fields")
+	errText     = errors.New("form is not UTF-8")
 )
 
 func decodeJSON(body []byte) (fields, error) {
@@ -190,6 +192,9 @@ func decodeMultipart(body []byte, boundary string) (fields, error) {
 type form map[string]any
 
 func (f form) set(name, value string) error {
+	if !utf8.ValidString(name) || !utf8.ValidString(value) {
+		return errText
+	}
 	path, err := splitName(name)
 	if err != nil {
 		return err

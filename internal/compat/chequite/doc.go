@@ -7,8 +7,8 @@
 // and some more. One set of objects ([Contract.Message], lists, REST answers) is built
 // in objects.go, so a message looks the same wherever it comes from.
 //
-// What is published depends on no viewer: a person's address and presence are in it
-// only if everybody may know them. Lists of chats are built for each user who is
+// What is published is the same for all who get it: a person's address and presence are
+// in it only if everybody may know them, or in a chat of two the other. Lists of chats are built for each user who is
 // subscribed to theirs, at most every 200 ms; see [Contract.Run], which owns the one
 // goroutine (and the few it starts to build lists). [Contract] is safe for concurrent
 // use, and none of its methods that tell of changes blocks.

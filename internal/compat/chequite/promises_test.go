@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/chat"
@@ -268,6 +269,59 @@ func TestA07_SendAndItsRepetition(t *testing.T) {
 	anna.do(http.MethodPost, messagesOf(id), "text/plain", "text=x").refused(415, "unsupported_media", "")
 	large := `{"text":"` + strings.Repeat("x", 1<<20) + `"}`
 	anna.do(http.MethodPost, messagesOf(id), "application/json", large).refused(413, "too_large", "")
+}
+
+// A publication is one for all its readers. In a chat of two these are the sender and the
+// other, who may know more than strangers, so it is the message that the sender was
+// answered; a group may have somebody who may not know.
+func TestPublishedSendersAreAsTheReaderSeesThem(t *testing.T) {
+	w := newWorld(t)
+	anna, boris := w.person("Анна", "email", "anna@example.com"), w.person("Борис")
+	group, _, err := w.chats.CreateGroup(t.Context(), anna.id, chat.NewGroup{Title: "Группа", Users: []int64{boris.id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		chat   int64
+		online bool
+	}{{anna.open(boris), true}, {group.Chat.ID, false}} {
+		var sent, published map[string]any
+		anna.post(messagesOf(c.chat), map[string]any{"text": "привет"}).into(200, &sent)
+		data, err := w.Message(t.Context(), w.newest(event.MessageCreated))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(unwrap(t, data), &published); err != nil {
+			t.Fatal(err)
+		}
+		sent["user"].(map[string]any)["is_online"] = c.online // the address is shown to everybody
+		if d := cmp.Diff(sent, published); d != "" {
+			t.Errorf("chat %d: %s", c.chat, d)
+		}
+	}
+}
+
+func TestPublishedSendersWhoHideNothingAreSeenInGroups(t *testing.T) {
+	w := newWorld(t)
+	anna, boris := w.person("Анна"), w.person("Борис")
+	everyone := identity.Everyone
+	_, err := w.accounts.UpdateProfile(t.Context(), identity.Caller{User: anna.id}, identity.ProfileChange{Privacy: identity.PrivacyChange{LastSeen: &everyone}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, _, err := w.chats.CreateGroup(t.Context(), anna.id, chat.NewGroup{Title: "Группа", Users: []int64{boris.id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	anna.send(group.Chat.ID, "привет")
+	data, err := w.Message(t.Context(), w.newest(event.MessageCreated))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var published message
+	if err := json.Unmarshal(unwrap(t, data), &published); err != nil || !published.User.IsOnline {
+		t.Errorf("published %s: %v", data, err)
+	}
 }
 
 func TestA08_TypingTrueAndFalse(t *testing.T) {

@@ -16,7 +16,8 @@ func ListChannel(user int64) string { return "user-" + strconv.FormatInt(user, 1
 
 // Message renders an event of a message for user-{chatId}-messages: the data is a JSON
 // string that contains the message. It is the same for every subscriber: nobody has
-// read it yet. Of a message deleted since, only the tombstone is shown.
+// read it yet, and the sender is as the other person of a direct chat sees them, in a
+// group as a stranger does. Of a message deleted since, only the tombstone is shown.
 func (c *Contract) Message(ctx context.Context, e event.Event) ([]byte, error) {
 	var p chat.MessagePayload
 	if err := json.Unmarshal(e.Payload, &p); err != nil {
@@ -26,7 +27,7 @@ func (c *Contract) Message(ctx context.Context, e event.Event) ([]byte, error) {
 	var sender userA
 	if m.Sender.ID != 0 {
 		var err error
-		if sender, err = c.faces.of(ctx, m.Sender.ID); err != nil {
+		if sender, err = c.faces.of(ctx, m.Chat, m.Sender.ID); err != nil {
 			return nil, fmt.Errorf("look at user %d: %w", m.Sender.ID, err)
 		}
 	}
