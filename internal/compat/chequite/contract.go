@@ -84,6 +84,10 @@ type Options struct {
 	Limits Limits
 	// Address returns the IP address of who makes a request; nil means its peer's.
 	Address func(*http.Request) string
+	// PublicURL returns the address of the server as the client of r sees it, without a
+	// slash at its end. Addresses of files in answers that have no host begin with it; nil
+	// leaves them as they are.
+	PublicURL func(r *http.Request) string
 	// Location is the zone of times in publications, and in answers to requests that name
 	// none. Nil means time.Local.
 	Location *time.Location
@@ -110,7 +114,7 @@ type Contract struct {
 	o     Options
 	faces *faces
 	lists *lists
-	zones zones
+	zones *zones
 }
 
 // New returns the contract with the options o.
@@ -126,7 +130,7 @@ func New(o Options) *Contract {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	c := &Contract{o: o}
+	c := &Contract{o: o, zones: new(zones)}
 	c.faces, c.lists = newFaces(c), newLists(c)
 	return c
 }

@@ -40,7 +40,9 @@ type face struct {
 	until time.Time
 }
 
-func newFaces(c *Contract) *faces { return &faces{c: c, kept: make(map[sight]face), pairs: make(map[int64][2]int64)} }
+func newFaces(c *Contract) *faces {
+	return &faces{c: c, kept: make(map[sight]face), pairs: make(map[int64][2]int64)}
+}
 
 // of returns what the readers of a chat see of who wrote there: nothing, if there is no
 // such user. A chat of two has one other reader, who may know more than strangers; what

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,6 +131,31 @@ func TestPublications(t *testing.T) {
 	golden(t, "typing", unwrap(t, c.Typing(chat.Typist{Chat: 138, Person: chat.Person{ID: 3}, Typing: true})))
 	golden(t, "online", unwrap(t, c.Status(3, true, 0)))
 	golden(t, "offline", unwrap(t, c.Status(3, false, at(t, "15:30:00.000"))))
+}
+
+// near are links without a host, as of a server that does not know its own.
+type near struct{}
+
+func (near) File(id, variant string) (string, time.Time) { return "/files/" + id, time.Time{} }
+func (near) Avatar(ref string) (url, thumb string)       { return "/avatars/" + ref, "/avatars/" + ref }
+
+// A page of another host cannot follow an address without one.
+func TestAddressesOfFilesHaveAHost(t *testing.T) {
+	s, p := scene(t)
+	h := onStage(t, s, chequite.Options{
+		Presence: p, Links: near{}, PublicURL: func(r *http.Request) string { return "https://" + r.Host },
+	}).Handler()
+	r := get(t, "/api/chats/137/messages")
+	r.Host = "chat.example.com"
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	for _, want := range []string{
+		`"avatar":"https://chat.example.com/avatars/f_9"`, `"url":"https://chat.example.com/files/f_1"`, `"url":"https://elsewhere/b.pdf"`,
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %s in %s", want, w.Body)
+		}
+	}
 }
 
 // The service pages with the pinned chats first, so the newest ones may be further back.

@@ -84,7 +84,43 @@ func (c *Contract) answer(w http.ResponseWriter, r *http.Request, m methods, all
 			return nil, err
 		}
 	}
-	return serve(c, in)
+	return serve(c.as(r), in)
+}
+
+// as returns c with addresses of files as the client of r can follow them: it may be a
+// page of another host.
+func (c *Contract) as(r *http.Request) *Contract {
+	if c.o.PublicURL == nil {
+		return c
+	}
+	own := *c
+	own.o.Links = absolute{c.o.Links, c.o.PublicURL(r)}
+	return &own
+}
+
+// absolute are links with a host, unless they have one.
+type absolute struct {
+	Links
+	base string
+}
+
+// File implements [Links].
+func (a absolute) File(id, variant string) (url string, expires time.Time) {
+	url, expires = a.Links.File(id, variant)
+	return a.url(url), expires
+}
+
+// Avatar implements [Links].
+func (a absolute) Avatar(ref string) (url, thumb string) {
+	url, thumb = a.Links.Avatar(ref)
+	return a.url(url), a.url(thumb)
+}
+
+func (a absolute) url(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return a.base + path
+	}
+	return path
 }
 
 // authenticate tells who calls, a person, for services have no chats, and counts the call.

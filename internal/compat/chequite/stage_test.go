@@ -192,7 +192,10 @@ func at(t testing.TB, clock string) int64 {
 // other nobody's.
 func onStage(t testing.TB, s *stage, o chequite.Options) *chequite.Contract {
 	t.Helper()
-	o.Chats, o.Links, o.Location, o.Logger = s, links{}, moscow(t), slog.New(slog.DiscardHandler)
+	o.Chats, o.Location, o.Logger = s, moscow(t), slog.New(slog.DiscardHandler)
+	if o.Links == nil {
+		o.Links = links{}
+	}
 	o.Authenticate = func(_ context.Context, bearer string) (identity.Caller, error) {
 		if bearer != "1" {
 			return identity.Caller{}, identity.ErrUnauthorized
