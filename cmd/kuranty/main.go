@@ -87,8 +87,13 @@ func command(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("command line: %w", err)
 	}
-	if len(args) == 0 {
+	switch { // as people try first
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help":
+		args = append(args[1:], "--help")
+	case args[0] == "--version":
+		args[0] = "version"
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {

@@ -17,6 +17,7 @@ func TestExitCodes(t *testing.T) {
 		{"version", 0},
 		{"config check", 0},
 		{"nonsense", 2},
+		{"--version", 0},
 		{"publish", 2},
 		{"publish news {", 2},
 		{"serve --no.such.key 1", 2},

@@ -3,10 +3,12 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/privacy"
 )
@@ -22,6 +24,10 @@ func (s *Server) firstAdmin(ctx context.Context) error {
 	if f := &s.cfg.Auth.FirstAdmin; f.Username != "" {
 		acc, made, err := accounts.EnsureAdmin(ctx, identity.NewAccount{Username: f.Username, Email: f.Email, Password: f.Password})
 		if err != nil {
+			var field *identity.FieldError
+			if errors.As(err, &field) { // in words, and as a key of the configuration
+				return fmt.Errorf("auth.first_admin.%s", apierror.From(err).Message(apierror.English))
+			}
 			return fmt.Errorf("auth.first_admin: %w", err)
 		}
 		if made {
