@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -247,8 +248,13 @@ const maxDepth = 32
 
 var errDepth = errors.New("nested too deeply")
 
-// unmarshal is json.Unmarshal of what does not nest too deeply.
+var errUTF8 = errors.New("not UTF-8")
+
+// unmarshal is json.Unmarshal of what is UTF-8 and does not nest too deeply.
 func unmarshal(b []byte, v any) error {
+	if !utf8.Valid(b) {
+		return errUTF8
+	}
 	depth, quoted := 0, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {

@@ -36,10 +36,10 @@ const (
 // returned with the reason. The errors are [*FieldError], [*UnknownUsersError],
 // [*LimitError] and [*RateError].
 func (s *Service) CreateGroup(ctx context.Context, user int64, in NewGroup) (v View, notAdded []NotAdded, err error) {
-	if in.Title, err = checkTitle(in.Title); err != nil {
+	if in.Title, err = s.checkTitle(in.Title); err != nil {
 		return View{}, nil, err
 	}
-	if in.About, err = checkAbout(in.About); err != nil {
+	if in.About, err = s.checkAbout(in.About); err != nil {
 		return View{}, nil, err
 	}
 	if err := in.Settings.check(); err != nil {
@@ -214,12 +214,12 @@ func (s *Service) updateChat(ctx context.Context, tx Tx, c *Chat, m *Member, in 
 // change puts the wanted values into c.
 func (s *Service) change(ctx context.Context, tx Tx, c *Chat, user int64, in ChatChange) (err error) {
 	if in.Title != nil {
-		if c.Title, err = checkTitle(*in.Title); err != nil {
+		if c.Title, err = s.checkTitle(*in.Title); err != nil {
 			return err
 		}
 	}
 	if in.About != nil {
-		if c.About, err = checkAbout(*in.About); err != nil {
+		if c.About, err = s.checkAbout(*in.About); err != nil {
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ func (s *Service) mentioned(ctx context.Context, tx postTx, p *Posted, m *Messag
 		}
 		m.MentionAll = true
 	}
-	marks := findMentions(m.Text)
+	marks := findMentions(m.Text, s.o.Sizes.Mentions)
 	if len(marks) == 0 && len(users) == 0 {
 		return nil, nil
 	}
@@ -56,14 +56,14 @@ type mark struct {
 
 // findMentions finds the "@name"s of a text: user names are letters, digits, "_", "."
 // and "-", and a mention does not begin within a word, as e-mail addresses do.
-func findMentions(text string) []mark {
+func findMentions(text string, most int) []mark {
 	if !strings.Contains(text, "@") {
 		return nil
 	}
 	var marks []mark
 	offset := 0
 	previous := ' '
-	for i := 0; i < len(text) && len(marks) < maxMentions; {
+	for i := 0; i < len(text) && len(marks) < most; {
 		r, size := utf8.DecodeRuneInString(text[i:])
 		if r == '@' && !nameRune(previous) && previous != '@' {
 			end, units := i+1, 1

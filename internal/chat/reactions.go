@@ -7,13 +7,6 @@ import (
 	"github.com/kuranty/kuranty/event"
 )
 
-const (
-	// maxReactions is how many different emoji a message may have, maxOwnReactions how
-	// many of one person (chat-api.md §0.11).
-	maxReactions    = 20
-	maxOwnReactions = 3
-)
-
 // reactionTx is what reacting needs.
 type reactionTx interface {
 	// AddReaction stores a reaction, DropReaction takes it away.
@@ -116,10 +109,10 @@ func (s *Service) mayReact(ctx context.Context, tx Tx, g *changing, user int64, 
 		}
 	}
 	switch {
-	case own >= maxOwnReactions:
-		return &LimitError{Field: "emoji", Got: own + 1, Limit: maxOwnReactions, Unit: "reactions of one person"}
-	case !known && len(g.Reactions) >= maxReactions:
-		return &LimitError{Field: "emoji", Got: len(g.Reactions) + 1, Limit: maxReactions, Unit: "different reactions"}
+	case own >= s.o.Sizes.OwnReactions:
+		return &LimitError{Field: "emoji", Got: own + 1, Limit: s.o.Sizes.OwnReactions, Unit: "reactions of one person"}
+	case !known && len(g.Reactions) >= s.o.Sizes.Reactions:
+		return &LimitError{Field: "emoji", Got: len(g.Reactions) + 1, Limit: s.o.Sizes.Reactions, Unit: "different reactions"}
 	case g.chat.Kind == Direct:
 		return s.mayWrite(ctx, tx, &g.chat, &g.member)
 	}

@@ -8,10 +8,7 @@ import (
 	"github.com/kuranty/kuranty/event"
 )
 
-// Lengths in code points (chat-api.md §0.11).
 const (
-	maxTitle = 128
-	maxAbout = 512
 	// maxSlowMode is in seconds (chat-api.md §C.7).
 	maxSlowMode      = 3600
 	maxRetentionDays = 36_500
@@ -192,17 +189,17 @@ func ids(people []Person) []int64 {
 	return out
 }
 
-func checkTitle(title string) (string, error) {
+func (s *Service) checkTitle(title string) (string, error) {
 	title = strings.Join(strings.Fields(Normalize(title)), " ")
 	if title == "" {
 		return "", &FieldError{"title", "must not be empty"}
 	}
-	return title, checkLength("title", title, maxTitle)
+	return title, checkLength("title", title, s.o.Sizes.Title)
 }
 
-func checkAbout(about string) (string, error) {
+func (s *Service) checkAbout(about string) (string, error) {
 	about = strings.TrimSpace(Normalize(about))
-	return about, checkLength("about", about, maxAbout)
+	return about, checkLength("about", about, s.o.Sizes.About)
 }
 
 func checkLength(field, text string, most int) error {

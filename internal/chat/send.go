@@ -14,9 +14,7 @@ import (
 )
 
 const (
-	maxAttachments = 10
-	maxMentions    = 50
-	maxMetadata    = 2 << 10
+	maxMetadata = 2 << 10
 	// mentionAllMembers is from how many members on only owner and admins may address all.
 	mentionAllMembers = 20
 )
@@ -162,8 +160,8 @@ func (s *Service) checkSending(in Sending) (Sending, error) {
 		return in, &FieldError{"text", "must not be empty without attachments"}
 	case in.ClientID != "" && !validClientID(in.ClientID):
 		return in, &FieldError{"client_id", "must be 1 to 100 printable ASCII characters"}
-	case len(in.Mentions) > maxMentions:
-		return in, &LimitError{Field: "mentions", Got: len(in.Mentions), Limit: maxMentions, Unit: "people"}
+	case len(in.Mentions) > s.o.Sizes.Mentions:
+		return in, &LimitError{Field: "mentions", Got: len(in.Mentions), Limit: s.o.Sizes.Mentions, Unit: "people"}
 	case len(in.Metadata) > maxMetadata:
 		return in, &LimitError{Field: "metadata", Got: len(in.Metadata), Limit: maxMetadata, Unit: "bytes"}
 	case in.Metadata != nil && (in.Metadata[0] != '{' || !json.Valid(in.Metadata)):
@@ -175,8 +173,8 @@ func (s *Service) checkSending(in Sending) (Sending, error) {
 
 // checkFiles checks what can be checked of files without looking for them.
 func (s *Service) checkFiles(files []Attachment) error {
-	if len(files) > maxAttachments {
-		return &LimitError{Field: "attachments", Got: len(files), Limit: maxAttachments, Unit: "files"}
+	if len(files) > s.o.Sizes.Attachments {
+		return &LimitError{Field: "attachments", Got: len(files), Limit: s.o.Sizes.Attachments, Unit: "files"}
 	}
 	for i := range files {
 		if err := s.checkAttachment(&files[i]); err != nil {

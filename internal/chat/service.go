@@ -81,6 +81,18 @@ type Options struct {
 	Live Live
 	// Limits bound how often one person does something; zero values mean defaults.
 	Limits Limits
+	// Sizes bound what there may be of something; zero values mean defaults.
+	Sizes Sizes
+}
+
+// Sizes are how much there may be of what (chat-api.md §0.11). Zero means the default.
+type Sizes struct {
+	// Attachments (10) and Mentions (50) are of a message.
+	Attachments, Mentions int
+	// Reactions (20) are different ones of a message, OwnReactions (3) those of one person.
+	Reactions, OwnReactions int
+	// Title (128) and About (512) are of a group, in code points.
+	Title, About int
 }
 
 // Limits are rates (chat-api.md §0.11). Zero means the default, negative no limit.
@@ -116,6 +128,13 @@ func New(o Options) *Service {
 	setDefault(&o.DeleteWindow, 48*time.Hour)
 	setDefault(&o.LargeGroup, 500)
 	setDefault(&o.ReceiptsMaxMembers, 100)
+	z := &o.Sizes
+	setDefault(&z.Attachments, 10)
+	setDefault(&z.Mentions, 50)
+	setDefault(&z.Reactions, 20)
+	setDefault(&z.OwnReactions, 3)
+	setDefault(&z.Title, 128)
+	setDefault(&z.About, 512)
 	l := &o.Limits
 	setDefault(&l.SendPerSecond, 5)
 	setDefault(&l.SendBurst, 20)

@@ -11,6 +11,12 @@ type Chat struct {
 	Enabled             bool          `key:"enabled" default:"true" doc:"Serve accounts, chats, messages and files, and keep them in the database."`
 	TextLimit           int           `key:"text_limit" default:"4000" doc:"Most characters of a message, 1 to 16000."`
 	MembersLimit        int           `key:"members_limit" default:"1000" doc:"Most members of a group, 2 to 100000."`
+	TitleLimit          int           `key:"title_limit" default:"128" doc:"Most characters of the title of a group, 1 to 1000."`
+	AboutLimit          int           `key:"about_limit" default:"512" doc:"Most characters of what a group says about itself, 1 to 10000."`
+	AttachmentsLimit    int           `key:"attachments_limit" default:"10" doc:"Most files of a message, 1 to 100."`
+	MentionsLimit       int           `key:"mentions_limit" default:"50" doc:"Most people mentioned in a message, 1 to 1000."`
+	ReactionsLimit      int           `key:"reactions_limit" default:"20" doc:"Most different reactions to a message, 1 to 100."`
+	OwnReactionsLimit   int           `key:"own_reactions_limit" default:"3" doc:"Most reactions of one user to a message, 1 to 100."`
 	EditWindow          time.Duration `key:"edit_window" default:"48h" zero:"keep" doc:"Time after sending in which authors may edit a message; 0 is no limit."`
 	DeleteWindow        time.Duration `key:"delete_window" default:"48h" zero:"keep" doc:"Time after sending in which authors may delete a message for everybody; 0 is no limit."`
 	LargeGroup          int           `key:"large_group" default:"500" doc:"Members above which coming, going and typing are no longer told."`
@@ -90,6 +96,19 @@ func (l *loader) checkChat(c *Config) {
 	chat := &c.Chat
 	l.checkRange("chat.text_limit", chat.TextLimit, 1, mostText)
 	l.checkRange("chat.members_limit", chat.MembersLimit, 2, mostMembers)
+	for _, size := range []struct {
+		key     string
+		n, most int
+	}{
+		{"chat.title_limit", chat.TitleLimit, 1000},
+		{"chat.about_limit", chat.AboutLimit, 10_000},
+		{"chat.attachments_limit", chat.AttachmentsLimit, 100},
+		{"chat.mentions_limit", chat.MentionsLimit, 1000},
+		{"chat.reactions_limit", chat.ReactionsLimit, 100},
+		{"chat.own_reactions_limit", chat.OwnReactionsLimit, 100},
+	} {
+		l.checkRange(size.key, size.n, 1, size.most)
+	}
 	l.checkRange("chat.retention_days", chat.RetentionDays, 0, mostDays)
 	for _, e := range chat.CustomEvents {
 		if !customEvent.MatchString(e) {

@@ -17,6 +17,7 @@ func TestChatIsOnWithItsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Chat{
+		TitleLimit: 128, AboutLimit: 512, AttachmentsLimit: 10, MentionsLimit: 50, ReactionsLimit: 20, OwnReactionsLimit: 3,
 		Enabled: true, TextLimit: 4000, MembersLimit: 1000, EditWindow: 48 * time.Hour, DeleteWindow: 48 * time.Hour,
 		LargeGroup: 500, ReceiptsMaxMembers: 100, AutoSubscribe: 200, ClientPublish: true, GuardServerPublish: "store", Directory: "open",
 		PresenceGrace: 15 * time.Second, ErasureGrace: 168 * time.Hour, AdminReads: true, HistorySize: 100, HistoryTTL: 48 * time.Hour,
@@ -78,6 +79,7 @@ func TestR43_ContradictionsOfChatAreNamed(t *testing.T) {
 		{"auth: {mode: external, external: {hmac_secret_key: x}, first_admin: {username: a, password: 12345678}}", "auth.first_admin.username (file c.yaml:1): cannot log in with auth.mode external", "auth: {mode: both, external: {hmac_secret_key: x}, first_admin: {username: a, password: 12345678}}"},
 
 		{"chat: {members_limit: 100001}", "chat.members_limit (file c.yaml:1): must be 2 to 100000", "chat: {members_limit: 100000}"},
+		{"chat: {attachments_limit: 101}", "chat.attachments_limit (file c.yaml:1): must be 1 to 100", "chat: {attachments_limit: 100, mentions_limit: 1000, reactions_limit: 100, own_reactions_limit: 1, title_limit: 1000, about_limit: 1}"},
 		{"chat: {text_limit: 16001}", "chat.text_limit (file c.yaml:1): must be 1 to 16000", "chat: {text_limit: 1}"},
 		{"chat: {custom_events: [message, custom.]}", `"custom." must begin with custom. as in custom.poll`, "chat: {custom_events: [custom.a, 'custom.*', custom.a-b_c.d]}"},
 		{"chat: {custom_events: ['custom.*x']}", `"custom.*x" must begin`, "chat: {custom_events: []}"},

@@ -195,6 +195,10 @@ func chatOptions(c *config.Config, st *store.Store) chat.Options {
 		LargeGroup: k.LargeGroup, ReceiptsMaxMembers: k.ReceiptsMaxMembers,
 		ExternalAttachments: k.ExternalAttachments, DirectoryContacts: k.Directory == "contacts",
 		EmailVisibility: k.Compat.EmailVisibility,
+		Sizes: chat.Sizes{
+			Attachments: k.AttachmentsLimit, Mentions: k.MentionsLimit, Reactions: k.ReactionsLimit, OwnReactions: k.OwnReactionsLimit,
+			Title: k.TitleLimit, About: k.AboutLimit,
+		},
 		Limits: chat.Limits{
 			SendPerSecond: l.SendPerSecond, SendBurst: l.SendBurst, ChatPerSecond: l.ChatPerSecond, TypingPerSecond: l.TypingPerSecond,
 			SearchPerMinute: l.SearchPerMinute, ChatsPerMinute: l.ChatsPerMinute, ChatsPerDay: l.ChatsPerDay, UploadsPerMinute: l.UploadsPerMinute,
