@@ -76,7 +76,7 @@ func (r *whileOpen) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := r.r.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // as io.Copy compares
+	if err != nil && err != io.EOF { // as io.Copy compares
 		err = fmt.Errorf("%w: %w", ErrCutOff, err)
 	}
 	return n, err

@@ -116,7 +116,7 @@ func TestB03_ThreeFormsOfPublish(t *testing.T) {
 	for data, published := range map[string]string{
 		`{"type":"typing","is_typing":true,"user_id":77,"user_name":"Mallory"}`:                                    "typing",
 		`{"type":"custom.poll","q":1,"user_id":77,"user_name":"Mallory","sender_id":77,"event_seq":1,"chat_id":9}`: "custom.poll",
-		`{"type":"custom.game.move","x":2}`:                                                                        "custom.game.move",
+		`{"type":"custom.game.move","x":2}`: "custom.game.move",
 	} {
 		anna.call("POST", "/centrifugo/publish?channel="+channel, []byte(data)).want(200).is(`true`, "success").is(`{}`, "result")
 		got := c.published(published)
