@@ -78,12 +78,8 @@ func (s *Service) newest(ctx context.Context, tx Tx, p *Page, limit int) error {
 
 // changed reads the messages and members that changed after since.
 func (s *Service) changed(ctx context.Context, tx Tx, ch *Changes, since int64, limit int) error {
-	found, err := tx.PageOfChanges(ctx, ch.Member.User, &ch.Chat, since, limit+1)
-	if err != nil {
+	if err := s.changedMessages(ctx, tx, ch, since, limit); err != nil {
 		return err
-	}
-	if ch.Messages, ch.More = cut(found, limit); ch.More {
-		ch.LastEventSeq = ch.Messages[limit-1].EventSeq
 	}
 	members, err := tx.ChangedMembers(ctx, ch.Chat.ID, since, ch.LastEventSeq, membersPerPage+1)
 	if err != nil {
@@ -97,5 +93,32 @@ func (s *Service) changed(ctx context.Context, tx Tx, ch *Changes, since int64, 
 		ch.Messages = slices.DeleteFunc(ch.Messages, func(m Message) bool { return m.EventSeq >= last })
 	}
 	ch.Members = members
+	return nil
+}
+
+// changedMessages reads the messages. Those of one change, which are a message and its
+// answers, come together: the last of them that do not fit are left for next time, and if
+// there are no others, all of them come.
+func (s *Service) changedMessages(ctx context.Context, tx Tx, ch *Changes, since int64, limit int) error {
+	found, err := tx.PageOfChanges(ctx, ch.Member.User, &ch.Chat, since, limit+1)
+	if ch.Messages, ch.More = cut(found, limit); err != nil || !ch.More {
+		return err
+	}
+	first, last := found[0].EventSeq, found[limit].EventSeq
+	if first != last {
+		ch.Messages = slices.DeleteFunc(ch.Messages, func(m Message) bool { return m.EventSeq == last })
+	} else {
+		if found, err = tx.PageOfChanges(ctx, ch.Member.User, &ch.Chat, since, maxRequoted+2); err != nil {
+			return err
+		}
+		next := slices.IndexFunc(found, func(m Message) bool { return m.EventSeq != first })
+		if ch.More = next > 0; !ch.More {
+			next = len(found)
+		}
+		ch.Messages = found[:next]
+	}
+	if ch.More {
+		ch.LastEventSeq = ch.Messages[len(ch.Messages)-1].EventSeq
+	}
 	return nil
 }

@@ -130,6 +130,9 @@ func (s *Service) deleteForAll(ctx context.Context, tx Tx, user, chat, message i
 	if err := s.redact(ctx, tx, &m); err != nil {
 		return err
 	}
+	if err := s.answersChanged(ctx, tx, &m); err != nil {
+		return err
+	}
 	return s.announce(ctx, tx, event.MessageDeleted, m.Chat, m.EventSeq, m.ID, user, MessagePayload{Message: m, By: user})
 }
 

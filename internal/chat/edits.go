@@ -176,5 +176,8 @@ func (s *Service) saveEdit(ctx context.Context, tx Tx, before, m *Message) error
 			return err
 		}
 	}
+	if err := s.answersChanged(ctx, tx, m); err != nil {
+		return err
+	}
 	return tx.Reindex(ctx, m)
 }

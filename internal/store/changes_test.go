@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kuranty/kuranty/internal/chat"
 )
 
@@ -92,6 +94,64 @@ func TestChangesFarBehind(t *testing.T) {
 			}
 			if !slices.Equal(seqs(ch.Messages), want) {
 				t.Errorf("changes since %d are of messages %v, want %v", since, seqs(ch.Messages), want)
+			}
+		}
+	})
+}
+
+// TestD04_ChangesBringQuotesUpToDate edits and deletes messages that others quote: who
+// follows the changes, in pages of any size, has in the end what is read anew.
+func TestD04_ChangesBringQuotesUpToDate(t *testing.T) {
+	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
+		ctx := t.Context()
+		p := c.people(2)
+		g := c.group(p...)
+		edited, deleted := c.send(p[0], g, "to be edited"), c.send(p[0], g, "to be deleted")
+		for i := range 6 {
+			to := []chat.Message{edited, deleted}[i%2]
+			if _, _, err := c.Send(ctx, p[1], g, chat.Sending{Text: "answer", ReplyTo: to.ID}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before, err := c.Changes(ctx, p[1], g, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := "edited"
+		if _, err := c.Edit(ctx, p[0], edited.ID, chat.Editing{Text: &text}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Delete(ctx, p[0], []int64{deleted.ID}, true); err != nil {
+			t.Fatal(err)
+		}
+		c.send(p[0], g, "the last")
+		now, err := c.Messages(ctx, p[1], g, chat.PageQuery{Offset: -1, Deleted: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for limit := 1; limit <= 12; limit++ {
+			known := make(map[int64]chat.Message)
+			for _, m := range before.Messages {
+				known[m.ID] = m
+			}
+			since := before.LastEventSeq
+			for more := true; more; {
+				ch, err := c.Changes(ctx, p[1], g, since, limit)
+				if err != nil || ch.LastEventSeq <= since {
+					t.Fatalf("changes since %d lead to %d, %v", since, ch.LastEventSeq, err)
+				}
+				for _, m := range ch.Messages {
+					known[m.ID] = m
+				}
+				since, more = ch.LastEventSeq, ch.More
+			}
+			if len(known) != len(now.Messages) {
+				t.Fatalf("%d messages are known of %d", len(known), len(now.Messages))
+			}
+			for _, m := range now.Messages {
+				if diff := cmp.Diff(m, known[m.ID]); diff != "" {
+					t.Errorf("in pages of %d, message %d (- read anew, + followed): %s", limit, m.Seq, diff)
+				}
 			}
 		}
 	})

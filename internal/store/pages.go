@@ -18,7 +18,7 @@ const (
 	pageBefore    = ofPage + above + ` AND m.seq < $3` + filtered + ` ORDER BY m.seq DESC LIMIT $6`
 	pageFrom      = ofPage + alsoSeen + ` AND m.seq >= $3` + filtered + ` ORDER BY m.seq LIMIT $6`
 	pageOfChanges = `SELECT ` + messageColumns + ` FROM (SELECT id FROM (` + changedAgain + `) AS a UNION ALL SELECT id FROM (` + changedOnce + `) AS b) AS p
-		JOIN messages AS m ON m.id = p.id` + messageJoins + ` ORDER BY m.event_seq LIMIT $5`
+		JOIN messages AS m ON m.id = p.id` + messageJoins + ` ORDER BY m.event_seq, m.seq LIMIT $5`
 	ofChanges    = `SELECT m.id FROM messages AS m` + seenBy + ` WHERE m.chat_id = $2` + alsoSeen + ` AND ` + unhidden
 	changedAgain = ofChanges + ` AND m.first_event_seq <> m.event_seq AND m.event_seq > $3 AND m.event_seq <= $4 ORDER BY m.event_seq LIMIT $5`
 	// Messages that were only sent have their changes in their own order, and are no more
