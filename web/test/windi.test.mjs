@@ -20,7 +20,10 @@ function program(server) {
 }
 
 describe("contract B", () => {
-  const server = serve({ client: { token: { hmac_secret_key: secret } }, http_api: { key: "api-key-of-the-tests" } });
+  const server = serve({
+    client: { token: { hmac_secret_key: secret } }, http_api: { key: "api-key-of-the-tests" },
+    auth: { registrations_per_hour: 100 },
+  });
 
   async function call(who, method, path, body) {
     const response = await fetch(`${server.url}/api/v1${path}`, {
