@@ -52,6 +52,9 @@ func (a *archive) write(ctx context.Context) error {
 	if err := a.json("chats.json", a.chats); err != nil {
 		return err
 	}
+	if err := a.writeParts(ctx); err != nil {
+		return err
+	}
 	list, err := a.writeFiles(ctx)
 	if err != nil {
 		return err

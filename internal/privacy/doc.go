@@ -12,7 +12,8 @@
 // An erased person keeps a number, "Deleted account", in messages that others may still
 // see. Names, addresses, sessions, keys, files, contacts and whatever else describes the
 // person are gone from every table, the event log included. With [Erase] so is what they
-// wrote; copies that others forwarded are those others', without the name.
+// wrote; copies that others forwarded are those others', without the name. Packages that
+// keep rows of people beside chats are a [Part] of exports and erasures.
 //
 // [Service.Run] owns all goroutines and returns after the last has ended. A [Service] is
 // safe for concurrent use.

@@ -271,7 +271,7 @@ func (s *Service) steps(mode string) []step {
 	if mode == Erase {
 		steps = append(steps, s.eraseMessages, s.eraseReactions)
 	}
-	return append(steps, s.eraseFilesShown, s.eraseAvatars, s.eraseFiles, s.eraseForwards, s.eraseSystem, s.eraseReplies, s.forgetPerson, s.eraseLog)
+	return append(steps, s.eraseFilesShown, s.eraseAvatars, s.eraseFiles, s.eraseForwards, s.eraseSystem, s.eraseReplies, s.eraseParts, s.forgetPerson, s.eraseLog)
 }
 
 // batch is how many messages one transaction changes, logBatch how many rows of the log

@@ -43,6 +43,7 @@ type harness struct {
 	privacy  *privacy.Service
 	crash    *crashing
 	days     int
+	parts    []privacy.Part
 
 	mu     sync.Mutex
 	now    time.Time
@@ -105,7 +106,7 @@ func (h *harness) start(n int) {
 	h.crash.left.Store(int64(n))
 	var err error
 	h.privacy, err = privacy.New(privacy.Options{
-		Store: h.crash, Chats: h.chats, Accounts: h.accounts, Files: h.files, Folder: filepath.Join(h.folder, "exports"),
+		Store: h.crash, Chats: h.chats, Accounts: h.accounts, Files: h.files, Parts: h.parts, Folder: filepath.Join(h.folder, "exports"),
 		RetentionDays: h.days, Clock: h.clock, Logger: slog.New(slog.NewTextHandler(h.t.Output(), nil)), Purged: func(chat int64) { h.purged[chat] = true },
 	})
 	h.must(err)

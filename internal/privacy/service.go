@@ -56,6 +56,8 @@ type Options struct {
 	Chats    *chat.Service
 	Accounts *identity.Accounts
 	Files    *files.Service
+	// Parts are asked for what else there is of a person.
+	Parts []Part
 	// Folder is where exports are kept. It is made if need be, with mode 0700.
 	Folder string
 	// RetentionDays is how long messages are kept in chats that say nothing shorter; zero
@@ -89,6 +91,9 @@ type Service struct {
 func New(o Options) (*Service, error) {
 	if o.Store == nil || o.Chats == nil || o.Accounts == nil || o.Files == nil || o.Folder == "" {
 		return nil, errors.New("privacy: store, chats, accounts, files and folder must be given")
+	}
+	if err := checkParts(o.Parts); err != nil {
+		return nil, err
 	}
 	setDefault(&o.ExportTTL, 7*24*time.Hour)
 	setDefault(&o.ExportBytes, 5<<30)
