@@ -98,7 +98,7 @@ func (a *API) finish(doc *huma.OpenAPI, o Operation) {
 	if o.Access != Public {
 		may = append(may, 401, 403)
 	}
-	if o.Access == Admins || o.Access == FreshAdmins {
+	if o.Access != Public && o.Access != People {
 		described.Security = append(described.Security, map[string][]string{"apiKey": {}})
 	}
 	if strings.Contains(o.Path, "{") {

@@ -32,7 +32,16 @@ const (
 	// FreshAdmins are those who logged in during the last 15 minutes, and services
 	// (guarantees.md S20).
 	FreshAdmins Access = "fresh_admins"
+
+	anyone    = "people or key:"
+	operators = "admins or key:"
 )
+
+// AnyoneOr are people, who see what is theirs, and services with a scope, who see all.
+func AnyoneOr(scope string) Access { return Access(anyone + scope) }
+
+// AdminsOr are administrators, and services with a scope.
+func AdminsOr(scope string) Access { return Access(operators + scope) }
 
 // freshLogin is how long a login is fresh.
 const freshLogin = 15 * time.Minute
@@ -185,9 +194,21 @@ func (a *API) permit(c *call, access Access) error {
 		if access == FreshAdmins && !c.Service && a.o.Clock().Sub(time.UnixMilli(c.LoginAt)) > freshLogin {
 			return apierror.New(apierror.LoginTooOld, nil)
 		}
+	default:
+		scope, people := strings.CutPrefix(string(access), anyone)
+		if !people {
+			scope, _ = strings.CutPrefix(string(access), operators)
+		}
+		if access != Public && !(people && c.User != 0) && !c.sees(scope) {
+			return apierror.New(apierror.Forbidden, nil)
+		}
 	}
 	return nil
 }
+
+// sees tells whether the caller may see, or change, what is other people's of the kind that
+// a scope is for.
+func (c *call) sees(scope string) bool { return c.Admin() || c.Can(scope) }
 
 // bearer returns the token of the header Authorization; as Centrifugo's keys, ours may
 // also be named "apikey" there or come in X-API-Key (design.md §3.8).
