@@ -8,11 +8,12 @@ import (
 
 // What a connection can be late with.
 const (
-	lateHead  = iota // the head of its request
-	lateRead         // taking bytes
-	lateClose        // its side of the closing handshake
-	duePing          // not the peer: a ping frame is to be sent
-	latePong         // the answer to it
+	lateHead    = iota // the head of its request
+	lateRead           // taking bytes
+	lateForeign        // the same, for a foreign session
+	lateClose          // its side of the closing handshake
+	duePing            // not the peer: a ping frame is to be sent
+	latePong           // the answer to it
 	kinds
 )
 

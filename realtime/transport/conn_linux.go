@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kuranty/kuranty/realtime"
 )
 
 // Every connection waits for these events, edge-triggered; writable is added only when
@@ -40,7 +42,8 @@ type pollConn struct {
 	// awaiting is the stamp of the call of AwaitWritable that waits, 0 if none does.
 	awaiting atomic.Uint32
 	stamp    uint32
-	admitted atomic.Bool // it counts as open
+	unsent   atomic.Int32 // bytes the peer had still to take, for a foreign session that waits
+	admitted atomic.Bool  // it counts as open
 }
 
 // Bits of pollConn.state.
@@ -141,8 +144,11 @@ func (c *pollConn) TryWrite(p []byte) (int, error) {
 // AwaitWritable implements [realtime.Conn].
 func (c *pollConn) AwaitWritable() {
 	c.stamp = max(c.stamp+1, 1)
+	if c.framing.late == lateForeign {
+		c.progress()
+	}
 	c.awaiting.Store(c.stamp)
-	c.server.clock.add(lateRead, c, c.stamp)
+	c.server.clock.add(c.framing.late, c, c.stamp)
 	if err := c.arm(unix.EPOLL_CTL_MOD, writable); err != nil && !errors.Is(err, net.ErrClosed) {
 		c.hangUp()
 	}
@@ -167,6 +173,13 @@ func (c *pollConn) expire(kind int, stamp uint32) {
 			c.server.refused(refusedSlow)
 			c.hangUp()
 		}
+	case lateForeign:
+		// The kernel says that it takes bytes only when a good part of its own are gone.
+		if c.awaiting.Load() == stamp && c.progress() {
+			c.server.clock.add(kind, c, stamp)
+			return
+		}
+		fallthrough
 	case lateRead:
 		if c.awaiting.CompareAndSwap(stamp, 0) {
 			c.server.spawn(c.stalled)
@@ -178,6 +191,16 @@ func (c *pollConn) expire(kind int, stamp uint32) {
 			c.hangUp()
 		}
 	}
+}
+
+// progress tells whether the peer has taken bytes since the last call.
+func (c *pollConn) progress() bool {
+	if !c.acquire() {
+		return false
+	}
+	defer c.release()
+	n, err := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ)
+	return err == nil && c.unsent.Swap(int32(n)) > int32(n)
 }
 
 // ready handles events. Whoever is served already is told to look again.
@@ -307,12 +330,12 @@ func (c *pollConn) takeHead(p []byte) bool {
 		c.refuse(response)
 		return true
 	}
+	c.admitted.Store(true)
 	if n, err := c.TryWrite(response); err != nil || n < len(response) {
-		c.server.leave()
 		return false
 	}
 	c.hello = h
-	c.open()
+	c.open(c.server.newSession)
 	return end == len(head) || c.take(head[end:])
 }
 
@@ -325,24 +348,27 @@ func (c *pollConn) refuse(response []byte) {
 }
 
 // open begins the session.
-func (c *pollConn) open() {
+func (c *pollConn) open(newSession func(realtime.Conn) Session) {
 	c.server.count.accepted.Add(1)
-	c.admitted.Store(true)
 	c.phase = phaseOpen
-	c.reader.deflate = c.framing.deflate != nil
-	c.session = c.server.newSession(c)
+	c.reader = c.framing.reader()
+	c.session = newSession(c)
 	c.startPings(c)
 	c.session.Start()
 }
 
 // begin serves a connection that net/http has upgraded.
-func (c *pollConn) begin(early []byte) {
+func (c *pollConn) begin(early []byte, newSession func(realtime.Conn) Session) {
 	c.state.Store(stateServed)
-	c.tell(c.open)
-	if c.session == nil || !c.take(early) {
-		c.over()
-	}
+	c.admitted.Store(true)
+	// First, because the session may have to wait until it can write. What the poller sees
+	// meanwhile is looked at below.
 	if err := c.arm(unix.EPOLL_CTL_ADD, readable); err != nil {
+		c.over()
+		return
+	}
+	c.tell(func() { c.open(newSession) })
+	if c.session == nil || !c.take(early) {
 		c.over()
 	}
 	buf := pollBuffers.Get().(*[pollBuffer]byte)

@@ -1,6 +1,9 @@
 // Package transport carries the sessions of a [realtime.Node] over WebSocket, on a
 // listener of its own; every other HTTP request goes to a handler.
 //
+// Handlers of the application may have WebSocket connections too, for sessions of another
+// kind ([Session], [Server.Accept]): they run on the same sockets, under the same promises.
+//
 // What it promises: RFC 6455 and RFC 7692 as written; no memory is taken for a
 // length that is only declared; a request whose Origin is not allowed gets no session
 // (guarantees.md S21), a peer that is slow to ask is closed (S22), every limit holds

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kuranty/kuranty/realtime"
 )
 
 // engine serves connections without a goroutine for each. Requests that are no upgrades
@@ -255,13 +257,13 @@ func (e *engine) leave(c *pollConn) {
 }
 
 // adopt serves a connection that net/http has upgraded.
-func (s *Server) adopt(conn net.Conn, early []byte, h hello) {
+func (s *Server) adopt(conn net.Conn, early []byte, h hello, newSession func(realtime.Conn) Session) {
 	s.mu.Lock()
 	e := s.engine
 	s.mu.Unlock()
 	tcp, ok := plain(conn)
 	if e == nil || !ok {
-		s.serveStream(conn, early, h)
+		s.serveStream(conn, early, h, newSession)
 		return
 	}
 	addr := addrOf(conn)
@@ -280,7 +282,7 @@ func (s *Server) adopt(conn net.Conn, early []byte, h hello) {
 		s.leave()
 		return
 	}
-	c.begin(early)
+	c.begin(early, newSession)
 }
 
 // plain returns the TCP connection behind conn unless TLS lies between.

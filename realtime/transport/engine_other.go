@@ -5,6 +5,8 @@ package transport
 import (
 	"net"
 	"time"
+
+	"github.com/kuranty/kuranty/realtime"
 )
 
 // engine is not used here: every connection is a stream.
@@ -18,4 +20,6 @@ func (s *Server) stopPolling() {}
 
 func (s *Server) watch(time.Time) bool { return false }
 
-func (s *Server) adopt(conn net.Conn, early []byte, h hello) { s.serveStream(conn, early, h) }
+func (s *Server) adopt(conn net.Conn, early []byte, h hello, newSession func(realtime.Conn) Session) {
+	s.serveStream(conn, early, h, newSession)
+}

@@ -7,9 +7,6 @@ import (
 	"github.com/kuranty/kuranty/realtime"
 )
 
-// Session is what a test puts in the place of a [realtime.Session].
-type Session = session
-
 // NewWith returns a server whose sessions newSession makes.
 func NewWith(newSession func(realtime.Conn) Session, o Options) (*Server, error) {
 	return newServer(newSession, o)
@@ -30,7 +27,9 @@ func (f *Found) control(op ws.OpCode, payload []byte) bool { return f.Control(op
 type Reader struct{ r reader }
 
 // NewReader returns one that does or does not take compressed messages.
-func NewReader(deflate bool) *Reader { return &Reader{reader{deflate: deflate}} }
+func NewReader(deflate bool) *Reader {
+	return &Reader{reader{deflate: deflate, inflate: inflateFactor}}
+}
 
 // Feed is reader.feed.
 func (r *Reader) Feed(p []byte, to *Found) (bool, *protocol.Close) { return r.r.feed(p, to) }

@@ -38,12 +38,16 @@ type hooks struct {
 	opened  func(e *echo)
 	ended   func(e *echo)
 	stalled func(e *echo)
+	wrap    func(e *echo) transport.Session
 }
 
 func (h *hooks) session(c realtime.Conn) transport.Session {
 	e := &echo{conn: c, hooks: h}
 	if h.opened != nil {
 		h.opened(e)
+	}
+	if h.wrap != nil {
+		return h.wrap(e)
 	}
 	return e
 }

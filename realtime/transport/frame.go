@@ -15,6 +15,7 @@ var (
 	failProtocol = &protocol.Close{Code: 1002, Reason: "protocol error"}
 	failUTF8     = &protocol.Close{Code: 1007, Reason: "invalid UTF-8"}
 	failDeflate  = &protocol.Close{Code: 1007, Reason: "invalid compressed data"}
+	failBinary   = &protocol.Close{Code: 1003, Reason: "binary messages are not taken"}
 	failTooBig   = &protocol.Close{Code: 1009, Reason: "message too big"}
 )
 
@@ -27,8 +28,8 @@ const (
 	maxControl   = 125
 )
 
-// inflateFactor times the limit of a message is how large it may be inflated
-// (guarantees.md S23).
+// inflateFactor times the limit of a message is how large a message for a session of the
+// node may be inflated (guarantees.md S23).
 const inflateFactor = 10
 
 // frameHead is what stands before the payload of a client's frame.
@@ -92,9 +93,11 @@ type receiver interface {
 
 // reader takes apart the bytes a client sends. Between messages it holds no memory.
 type reader struct {
-	// deflate says that permessage-deflate was negotiated.
-	deflate bool
-	part    *partial
+	// deflate says that permessage-deflate was negotiated, textOnly that binary messages
+	// fail the connection.
+	deflate, textOnly bool
+	inflate           uint8 // times the limit of a message is how large it may be inflated
+	part              *partial
 }
 
 // partial is what a reader knows of frames and messages that have not arrived whole.
@@ -206,6 +209,9 @@ func (r *reader) readHead(p []byte, to receiver) (rest []byte, whole bool, fail 
 	if (h.op == ws.OpContinuation) != f.open || h.packed && !r.deflate {
 		return nil, false, failProtocol
 	}
+	if r.textOnly && h.op == ws.OpBinary {
+		return nil, false, failBinary
+	}
 	if h.op != ws.OpContinuation {
 		f.open, f.text, f.packed, f.fragments = true, h.op == ws.OpText, h.packed, 0
 	}
@@ -263,16 +269,16 @@ func (r *reader) dataChunk(chunk []byte, direct, whole bool, to receiver) (bool,
 	}
 	f.open, f.checked = false, 0
 	if f.packed {
-		return r.inflate(body, to)
+		return r.unpack(body, to)
 	}
 	more := to.message(body)
 	r.release()
 	return more, nil
 }
 
-// inflate hands on a compressed message.
-func (r *reader) inflate(body []byte, to receiver) (bool, *protocol.Close) {
-	message, err := inflate(body, to.messageLimit()*inflateFactor)
+// unpack hands on a compressed message.
+func (r *reader) unpack(body []byte, to receiver) (bool, *protocol.Close) {
+	message, err := inflate(body, to.messageLimit()*int(r.inflate))
 	switch {
 	case err == errInflatedTooBig:
 		return false, failTooBig

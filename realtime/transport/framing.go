@@ -11,10 +11,22 @@ import (
 
 // framing is a [realtime.Framing]: WebSocket messages of one format, text for JSON
 // and binary for Protobuf, compressed by deflater if that is not nil. It is used
-// through pointers, of which a server has one for each combination.
+// through pointers, of which a server has one for each combination. It also says how
+// these connections are treated.
 type framing struct {
 	format  protocol.Format
 	deflate *deflater
+	reason  string          // of a close that gives none
+	broken  *protocol.Close // is what a panic ends in
+
+	late     int  // lateRead or lateForeign
+	textOnly bool // the peer may send no binary messages
+	inflate  int  // times the limit of a message is how large it may be inflated
+}
+
+// reader returns one for a connection.
+func (f *framing) reader() reader {
+	return reader{deflate: f.deflate != nil, textOnly: f.textOnly, inflate: uint8(f.inflate)}
 }
 
 // Format returns the encoding of the units.
@@ -32,12 +44,12 @@ func (f *framing) AppendFrame(dst, units []byte) []byte {
 	return append(appendHead(dst, op, len(units)), units...)
 }
 
-// AppendClose appends a close frame with the code and reason of c. The reason is never
-// empty and fits the frame (client-protocol.md §20.2).
+// AppendClose appends a close frame with the code and reason of c. The reason fits the
+// frame and, for the node's sessions, is never empty (client-protocol.md §20.2).
 func (f *framing) AppendClose(dst []byte, c *protocol.Close) []byte {
 	reason := c.Reason
 	if reason == "" {
-		reason = "disconnect"
+		reason = f.reason
 	}
 	reason = cut(reason, maxControl-2)
 	dst = appendHead(dst, byte(ws.OpClose), 2+len(reason))

@@ -8,22 +8,8 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/kuranty/kuranty/protocol"
 	"github.com/kuranty/kuranty/realtime"
 )
-
-// session is what this package needs of a [realtime.Session].
-type session interface {
-	Start()
-	MessageLimit() int
-	Receive(message []byte) bool
-	Flush()
-	WriteControl(framed []byte)
-	Writable()
-	Stalled()
-	Close(c *protocol.Close)
-	Gone()
-}
 
 // hello is what a client asked for when it connected.
 type hello struct {
@@ -36,7 +22,7 @@ type hello struct {
 // come. But for the methods of [realtime.Conn] it belongs to the goroutine that reads.
 type link struct {
 	server  *Server
-	session session
+	session Session
 	hello
 	addr   netip.AddrPort
 	reader reader
@@ -93,13 +79,22 @@ func (l *link) control(op ws.OpCode, payload []byte) bool {
 	switch {
 	case op == ws.OpPong:
 		l.ponged.Add(1)
+		l.alive()
 	case l.ending: // after the session's close frame nothing is sent
 	case op == ws.OpPing:
 		l.pongs = appendControl(l.pongs, ws.OpPong, payload)
+		l.alive()
 	default: // a close is answered with the same status (RFC 6455 §5.5.1)
 		l.pongs = appendControl(l.pongs, ws.OpClose, payload[:min(2, len(payload))])
 	}
 	return op != ws.OpClose
+}
+
+// alive tells a session that asks for it of a ping or a pong.
+func (l *link) alive() {
+	if s, ok := l.session.(interface{ Alive() }); ok {
+		s.Alive()
+	}
 }
 
 // take is consume with panics contained.
@@ -119,6 +114,9 @@ func (l *link) tell(f func()) {
 func (l *link) end() {
 	l.gone.Store(true)
 	l.reader.release()
+	if l.session == nil {
+		return // making it panicked
+	}
 	defer l.contain()
 	l.session.Gone()
 }
@@ -141,5 +139,5 @@ func (l *link) contain() {
 			l.session.Gone()
 		}
 	}()
-	l.session.Close(protocol.CloseInternal)
+	l.session.Close(l.framing.broken)
 }

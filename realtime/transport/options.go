@@ -32,6 +32,9 @@ type Options struct {
 	// Compression is permessage-deflate.
 	Compression Compression
 
+	// Foreign are the settings that foreign sessions have of their own.
+	Foreign ForeignOptions
+
 	// WriteTimeout is how long a peer may take nothing while bytes wait for it. Zero
 	// means 1 s.
 	WriteTimeout time.Duration
@@ -72,6 +75,17 @@ type Compression struct {
 	Level int
 }
 
+// ForeignOptions are those of connections that [Server.Accept] makes. The gates (origins,
+// limits) and all other settings are shared with the sessions of the node.
+type ForeignOptions struct {
+	// Compression is permessage-deflate.
+	Compression Compression
+	// WriteTimeout is how long a peer may take nothing while bytes wait for it. Zero
+	// means 10 s. With TLS, and elsewhere than on Linux, a peer that takes bytes, but fewer
+	// than the kernel is handed at once (64 KiB), counts as one that takes nothing.
+	WriteTimeout time.Duration
+}
+
 // minHeaderBytes is more than what net/http adds to its limit of a request's head.
 const minHeaderBytes = 4097
 
@@ -92,6 +106,8 @@ func (o Options) withDefaults() Options {
 	o.StopTimeout = cmp.Or(o.StopTimeout, 25*time.Second)
 	o.Pollers = cmp.Or(o.Pollers, (runtime.GOMAXPROCS(0)+1)/2)
 	o.Compression.Level = cmp.Or(o.Compression.Level, 1)
+	o.Foreign.Compression.Level = cmp.Or(o.Foreign.Compression.Level, 1)
+	o.Foreign.WriteTimeout = cmp.Or(o.Foreign.WriteTimeout, 10*time.Second)
 	keep := make([]string, len(o.KeepHeaders))
 	for i, name := range o.KeepHeaders {
 		keep[i] = textproto.CanonicalMIMEHeaderKey(name)

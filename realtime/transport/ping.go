@@ -1,7 +1,5 @@
 package transport
 
-import "github.com/gobwas/ws"
-
 // Native pings (client-protocol.md §1.1): a ping frame each PingInterval, and the end of
 // the connection, without a close frame, if no pong comes within PongTimeout.
 
@@ -21,7 +19,7 @@ func (l *link) pingDue(kind int, stamp uint32, who timed) bool {
 	case kind == duePing:
 		l.server.clock.add(latePong, who, l.ponged.Load())
 		l.server.clock.add(duePing, who, 0)
-		l.tell(func() { l.session.WriteControl(appendControl(nil, ws.OpPing, nil)) })
+		l.tell(func() { l.session.WriteControl(AppendPing(nil)) })
 	}
 	return true
 }

@@ -18,10 +18,10 @@ import (
 	"github.com/kuranty/kuranty/realtime"
 )
 
-// Server carries the sessions of one node. Its methods are safe for concurrent use.
+// Server carries the sessions of one node, and foreign ones. Its methods are safe for concurrent use.
 type Server struct {
 	o          Options
-	newSession func(realtime.Conn) session
+	newSession func(realtime.Conn) Session
 
 	requestStart []byte // of an upgrade's request line
 	origins      origins
@@ -89,8 +89,12 @@ func (s *Server) Stats() Stats {
 	}
 }
 
-// framings are the four ways in which a server lays out messages.
-type framings struct{ plain, packed [2]framing }
+// framings are the ways in which a server lays out messages: for the node's sessions in
+// either format, and for foreign ones.
+type framings struct {
+	plain, packed               [2]framing
+	foreignPlain, foreignPacked framing
+}
 
 // get returns the framing of a connection; the same for the same arguments.
 func (f *framings) get(format protocol.Format, deflate bool) *framing {
@@ -100,18 +104,50 @@ func (f *framings) get(format protocol.Format, deflate bool) *framing {
 	return &f.plain[format]
 }
 
-// New returns a server for the sessions of node. The error is about a value of o.
-func New(node *realtime.Node, o Options) (*Server, error) {
-	return newServer(func(c realtime.Conn) session { return node.NewSession(c) }, o)
+// foreign returns the framing of a foreign session.
+func (f *framings) foreign(deflate bool) *framing {
+	if deflate {
+		return &f.foreignPacked
+	}
+	return &f.foreignPlain
 }
 
-func newServer(newSession func(realtime.Conn) session, o Options) (*Server, error) {
+// newFramings returns the framings that the options ask for.
+func newFramings(o *Options) (*framings, error) {
+	deflate, err := newDeflater(o.Compression.Level, o.Compression.MinSize)
+	if err != nil {
+		return nil, err
+	}
+	f := new(framings)
+	for _, format := range []protocol.Format{protocol.JSON, protocol.Protobuf} {
+		plain := framing{
+			format: format, reason: "disconnect", broken: protocol.CloseInternal, late: lateRead, inflate: inflateFactor,
+		}
+		f.plain[format], f.packed[format] = plain, plain
+		f.packed[format].deflate = deflate
+	}
+	if deflate, err = newDeflater(o.Foreign.Compression.Level, o.Foreign.Compression.MinSize); err != nil {
+		return nil, fmt.Errorf("foreign sessions: %w", err)
+	}
+	f.foreignPlain = framing{format: protocol.JSON, broken: foreignBroken, late: lateForeign, textOnly: true, inflate: 1}
+	f.foreignPacked = f.foreignPlain
+	f.foreignPacked.deflate = deflate
+	return f, nil
+}
+
+// New returns a server for the sessions of node, which may be nil if o.Disabled. The error
+// is about a value of o.
+func New(node *realtime.Node, o Options) (*Server, error) {
+	return newServer(func(c realtime.Conn) Session { return node.NewSession(c) }, o)
+}
+
+func newServer(newSession func(realtime.Conn) Session, o Options) (*Server, error) {
 	o = o.withDefaults()
 	allowed, err := newOrigins(o.AllowedOrigins)
 	if err != nil {
 		return nil, err
 	}
-	deflate, err := newDeflater(o.Compression.Level, o.Compression.MinSize)
+	framings, err := newFramings(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -120,24 +156,21 @@ func newServer(newSession func(realtime.Conn) session, o Options) (*Server, erro
 		newSession:   newSession,
 		requestStart: []byte("GET " + o.Path),
 		origins:      allowed,
-		framings:     new(framings),
+		framings:     framings,
 		ended:        make(chan struct{}),
 		streams:      make(map[*streamConn]struct{}),
-	}
-	for _, f := range []protocol.Format{protocol.JSON, protocol.Protobuf} {
-		s.framings.plain[f] = framing{format: f}
-		s.framings.packed[f] = framing{format: f, deflate: deflate}
 	}
 	if n := o.ConnectionRateLimit; n > 0 {
 		s.rate = rate.NewLimiter(rate.Limit(n), n)
 	}
 	s.StopWithin(o.StopTimeout)
 	s.clock.delays = [kinds]time.Duration{
-		lateHead:  o.HeaderTimeout,
-		lateRead:  o.WriteTimeout,
-		lateClose: o.CloseTimeout,
-		duePing:   o.PingInterval,
-		latePong:  o.PongTimeout,
+		lateHead:    o.HeaderTimeout,
+		lateRead:    o.WriteTimeout,
+		lateForeign: o.Foreign.WriteTimeout,
+		lateClose:   o.CloseTimeout,
+		duePing:     o.PingInterval,
+		latePong:    o.PongTimeout,
 	}
 	return s, nil
 }

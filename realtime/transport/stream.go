@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/kuranty/kuranty/realtime"
 )
 
 // streamConn is a [realtime.Conn] on a [net.Conn], with a goroutine that reads. What is
@@ -30,16 +32,22 @@ const (
 )
 
 // serveStream runs a connection whose client has sent early after its request.
-func (s *Server) serveStream(conn net.Conn, early []byte, h hello) {
+func (s *Server) serveStream(conn net.Conn, early []byte, h hello, newSession func(realtime.Conn) Session) {
 	c := &streamConn{link: link{server: s, hello: h, addr: addrOf(conn)}, conn: conn}
-	c.reader.deflate = h.framing.deflate != nil
+	c.reader = h.framing.reader()
 	s.mu.Lock()
 	known := s.streams != nil
 	if known {
 		s.streams[c] = struct{}{}
 	}
 	s.mu.Unlock()
-	if !known || !s.spawn(func() { c.run(early) }) {
+	if !known {
+		c.forget()
+		return
+	}
+	c.tell(func() { c.session = newSession(c) })
+	if c.session == nil || !s.spawn(func() { c.run(early) }) {
+		c.end()
 		c.forget()
 	}
 }
@@ -68,7 +76,7 @@ func (c *streamConn) run(early []byte) {
 	c.server.count.accepted.Add(1)
 	c.tell(c.open)
 	buf := make([]byte, readChunk)
-	for more := c.session != nil && c.take(early); more; {
+	for more := c.take(early); more; {
 		n, err := c.conn.Read(buf)
 		more = c.take(buf[:n]) && err == nil
 	}
@@ -78,7 +86,6 @@ func (c *streamConn) run(early []byte) {
 
 // open begins the session.
 func (c *streamConn) open() {
-	c.session = c.server.newSession(c)
 	c.startPings(c)
 	c.session.Start()
 }
@@ -158,7 +165,7 @@ func (c *streamConn) writeOut() {
 	p := c.outgoing
 	c.outgoing = nil
 	c.mu.Unlock()
-	_ = c.conn.SetWriteDeadline(time.Now().Add(c.server.o.WriteTimeout)) // fails as the write will
+	_ = c.conn.SetWriteDeadline(time.Now().Add(c.server.clock.delays[c.framing.late])) // fails as the write will
 	_, err := c.conn.Write(p)
 	c.mu.Lock()
 	if err == nil {

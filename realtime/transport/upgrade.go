@@ -95,6 +95,14 @@ func (n *negotiation) extension(offer httphead.Option) (httphead.Option, error) 
 	return accepted, nil
 }
 
+// extensions returns how offers of extensions are answered; nil declines all.
+func (n *negotiation) extensions(c Compression) func(httphead.Option) (httphead.Option, error) {
+	if !c.Enabled {
+		return nil
+	}
+	return n.extension
+}
+
 // hello returns the outcome.
 func (s *Server) hello(n *negotiation, headers map[string][]string) hello {
 	format := protocol.JSON
@@ -251,43 +259,13 @@ func reply(status int, text string) []byte {
 func (s *Server) WebSocketHandler() http.Handler { return http.HandlerFunc(s.serveUpgrade) }
 
 func (s *Server) serveUpgrade(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case s.o.Disabled:
+	if s.o.Disabled {
 		http.NotFound(w, r)
-		return
-	case r.Method != http.MethodGet:
-		w.Header().Set("Allow", http.MethodGet)
-		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-		return
-	case r.ProtoMajor != 1 || r.ContentLength != 0:
-		s.refused(refusedBad)
-		http.Error(w, "bad request", http.StatusBadRequest)
-		return
-	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
-		s.refused(refusedBad)
-		http.Error(w, "a WebSocket upgrade is expected here", http.StatusUpgradeRequired)
-		return
-	}
-	if f := s.admit(r.Header["Origin"]); f != nil {
-		s.refused(f.why)
-		if f.status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-		}
-		http.Error(w, f.reason, f.status)
 		return
 	}
 	n := newNegotiation(r.URL.RawQuery)
-	u := ws.HTTPUpgrader{Timeout: s.o.WriteTimeout, Protocol: n.subprotocol}
-	if s.o.Compression.Enabled {
-		u.Negotiate = n.extension
-	}
-	conn, rw, _, err := u.Upgrade(r, w)
-	if err != nil {
-		s.leave()
-		s.refused(refusedBad)
-		if conn != nil {
-			_ = conn.Close() // the refusal has been written
-		}
+	conn, early, ok := s.takeOver(w, r, n.subprotocol, n.extensions(s.o.Compression))
+	if !ok {
 		return
 	}
 	var headers map[string][]string
@@ -296,12 +274,53 @@ func (s *Server) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 			headers = keep(headers, name, value)
 		}
 	}
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	s.adopt(conn, early, s.hello(&n, headers), s.newSession)
+}
+
+// takeOver upgrades a request and takes its connection from net/http, with what the client
+// has sent after the request. If it is not ok, the refusal has been answered and counted;
+// otherwise the connection has been admitted.
+func (s *Server) takeOver(
+	w http.ResponseWriter, r *http.Request, subprotocol func(string) bool, extension func(httphead.Option) (httphead.Option, error),
+) (conn net.Conn, early []byte, ok bool) {
+	switch {
+	case r.Method != http.MethodGet:
+		w.Header().Set("Allow", http.MethodGet)
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return nil, nil, false
+	case r.ProtoMajor != 1 || r.ContentLength != 0:
+		s.refused(refusedBad)
+		http.Error(w, "bad request", http.StatusBadRequest)
+		return nil, nil, false
+	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+		s.refused(refusedBad)
+		http.Error(w, "a WebSocket upgrade is expected here", http.StatusUpgradeRequired)
+		return nil, nil, false
+	}
+	if f := s.admit(r.Header["Origin"]); f != nil {
+		s.refused(f.why)
+		if f.status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+		}
+		http.Error(w, f.reason, f.status)
+		return nil, nil, false
+	}
+	u := ws.HTTPUpgrader{Timeout: s.o.WriteTimeout, Protocol: subprotocol, Negotiate: extension}
+	conn, rw, _, err := u.Upgrade(r, w)
+	if err != nil {
+		s.leave()
+		s.refused(refusedBad)
+		if conn != nil {
+			_ = conn.Close() // the refusal has been written
+		}
+		return nil, nil, false
+	}
+	early, _ = rw.Reader.Peek(rw.Reader.Buffered())
 	early = slices.Clone(early)
 	if c, ok := conn.(interface{ unfiltered() (net.Conn, []byte) }); ok {
 		var rest []byte
 		conn, rest = c.unfiltered()
 		early = append(early, rest...)
 	}
-	s.adopt(conn, early, s.hello(&n, headers))
+	return conn, early, true
 }
