@@ -43,8 +43,9 @@ type Session interface {
 	// node's sessions, 1011 for foreign ones). Only the first call counts.
 	Close(c *protocol.Close)
 	// Gone tells that the peer is: it has closed, which the transport has answered, or the
-	// connection broke. It is called once or more, and last; the session then calls
-	// [realtime.Conn.Close] unless it has.
+	// connection broke. The session then calls [realtime.Conn.Close] unless it has. Gone may
+	// be called more than once, and not at all after the session has closed the connection
+	// without grace, so whoever does that releases what it holds itself.
 	Gone()
 }
 
