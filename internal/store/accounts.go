@@ -68,17 +68,16 @@ func (tx accountTx) AddAccount(ctx context.Context, a *identity.Account) error {
 
 // NumberAbove moves the numbers of accounts that are added past n.
 func (tx accountTx) NumberAbove(ctx context.Context, n int64) error {
-	statements := []string{skipNumbersSQLite, beginNumbersSQLite}
+	var err error
 	if tx.dialect == Postgres {
-		if _, err := tx.exec(ctx, lockNumbers); err != nil {
-			return fmt.Errorf("number accounts above %d: %w", n, err)
+		if _, err = tx.exec(ctx, lockNumbers); err == nil {
+			_, err = tx.exec(ctx, skipNumbers, n)
 		}
-		statements = []string{skipNumbers}
+	} else if _, err = tx.exec(ctx, skipNumbersSQLite, n); err == nil {
+		_, err = tx.exec(ctx, beginNumbersSQLite, n)
 	}
-	for _, s := range statements {
-		if _, err := tx.exec(ctx, s, n); err != nil {
-			return fmt.Errorf("number accounts above %d: %w", n, err)
-		}
+	if err != nil {
+		return fmt.Errorf("number accounts above %d: %w", n, err)
 	}
 	return nil
 }

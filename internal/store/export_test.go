@@ -16,3 +16,13 @@ func (s *Store) MustExec(t testing.TB, query string, args ...any) {
 		t.Fatalf("%s: %v", query, err)
 	}
 }
+
+// Add runs a statement in a transaction that then ends as after says.
+func (s *Store) Add(ctx context.Context, query string, after func() error) error {
+	return s.Update(ctx, func(tx *Tx) error {
+		if _, err := tx.exec(ctx, query); err != nil {
+			return err
+		}
+		return after()
+	})
+}

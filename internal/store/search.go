@@ -24,7 +24,7 @@ const (
 	idsPostgres = `(SELECT value::bigint FROM jsonb_array_elements_text($2::jsonb))`
 	findAsked   = `) AND ($3 = 0 OR m.sender_id = $3) AND m.created_at >= $4 AND m.created_at < $5
 		AND (NOT $6 OR m.attachments <> '') AND (NOT $7 OR m.attachments LIKE '%"kind":"image"%') AND (NOT $8 OR m.pinned_at > 0)
-		AND (NOT $9 OR EXISTS (SELECT 1 FROM mentions AS k WHERE k.user_id = i.user_id AND k.chat_id = m.chat_id AND k.seq = m.seq))
+		AND (NOT $9 OR EXISTS (SELECT 1 FROM mentions AS k WHERE k.user_id IN (0, i.user_id) AND k.chat_id = m.chat_id AND k.seq = m.seq))
 		AND m.id < $10 AND `
 	findRows = ` LIMIT $12)
 		SELECT (SELECT count(*) FROM found), c.kind, CASE WHEN c.kind = 'direct' THEN coalesce(w.name, '') ELSE c.title END, ` + messageColumns + `
@@ -51,10 +51,12 @@ const (
 	inIndexSQLite   = `x.rowid < $10 AND x.message_index MATCH $11`
 	inIndexPostgres = `x.rowid < $10 AND x.tsv @@ CAST(CAST($11 AS TEXT) AS tsquery)`
 	noIndex         = `CAST($11 AS TEXT) = ''`
-	inMentions      = `x.user_id = $1 AND ` + noIndex
-	inPinned        = `m.pinned_at > 0 AND ` + noIndex
-	inFiles         = `m.attachments <> '' AND ` + noIndex
-	inSender        = `m.sender_id = $3 AND ` + noIndex
+	// A message to everybody has a mention of user 0; it may mention the searcher by name too.
+	inMentions = `x.user_id IN (0, $1) AND (x.user_id = $1 OR NOT EXISTS
+		(SELECT 1 FROM mentions AS y WHERE y.user_id = $1 AND y.chat_id = x.chat_id AND y.seq = x.seq)) AND ` + noIndex
+	inPinned = `m.pinned_at > 0 AND ` + noIndex
+	inFiles  = `m.attachments <> '' AND ` + noIndex
+	inSender = `m.sender_id = $3 AND ` + noIndex
 
 	seenSQLite   = findSeen + idsSQLite + findAsked
 	seenPostgres = findSeen + idsPostgres + findAsked

@@ -325,3 +325,23 @@ func FuzzSearchCursor(f *testing.F) {
 		}
 	})
 }
+
+// A message to everybody mentions each member, once, also if it mentions them by name too.
+func TestSearchForMentionsFindsMessagesToEverybody(t *testing.T) {
+	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
+		me, other := c.person("me"), c.person("other")
+		room := c.group(other, me)
+		for i, m := range []chat.Sending{{Text: "обед для всех", MentionAll: true}, {Text: "обед для всех и для @me", MentionAll: true, Mentions: []int64{me}}, {Text: "обед"}} {
+			m.ClientID = fmt.Sprint(i)
+			if _, _, err := c.Send(t.Context(), other, room, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, q := range []chat.SearchQuery{{MentionsMe: true}, {MentionsMe: true, Q: "обед"}} {
+			r, err := c.SearchMessages(t.Context(), me, q)
+			if err != nil || len(r.Results) != 2 {
+				t.Errorf("%+v finds %d messages, %v; want 2", q, len(r.Results), err)
+			}
+		}
+	})
+}

@@ -88,7 +88,7 @@ func (s *Store) openSQLite(ctx context.Context) error {
 
 // truncateLog writes the log of changes into the file and empties it. Who writes waits
 // meanwhile, so it does not wait long itself for who reads.
-func (s *Store) truncateLog(ctx context.Context) error {
+func (s *Store) truncateLog(ctx context.Context) (err error) {
 	if s.o.Driver == Postgres {
 		return nil
 	}
@@ -96,7 +96,7 @@ func (s *Store) truncateLog(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("empty the log of changes: %w", err)
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1) // the one that has the time set
 	var busy, frames, moved int
 	if _, err := db.ExecContext(ctx, `PRAGMA busy_timeout = 100`); err != nil {
@@ -142,7 +142,16 @@ type writer struct {
 	ended chan struct{}
 	// pos is the last position given in the log.
 	pos int64
+	// careful is for how many more groups each operation has a savepoint of its own.
+	careful int
 }
+
+// carefulFor is how many groups have savepoints after one that needed them.
+const carefulFor = 64
+
+// errAgain says that an operation failed after it had changed something, and that there is
+// no savepoint to go back to.
+var errAgain = errors.New("the group is done again with savepoints")
 
 // operation is a write that waits for its group's commit.
 type operation struct {
@@ -233,6 +242,33 @@ func ignoreDone(err error) error {
 	return err
 }
 
+// begin runs the operations of a group in a transaction. Savepoints cost a twelfth of
+// the work, and few operations fail after they have changed something: so they have none
+// until one does, and then the group begins anew, as transactions do on PostgreSQL too.
+func (w *writer) begin(ctx context.Context, group []*operation) error {
+	first := w.pos
+	if _, err := w.exec(ctx, `BEGIN IMMEDIATE`); err != nil {
+		return err
+	}
+	var err error
+	for i := 0; i < len(group) && err == nil; i++ {
+		if w.careful > 0 {
+			err = w.perform(ctx, group[i])
+		} else {
+			err = w.attempt(group[i])
+		}
+	}
+	if errors.Is(err, errAgain) {
+		if _, err := w.exec(ctx, `ROLLBACK`); err != nil {
+			return err
+		}
+		w.pos, w.careful = first, carefulFor
+		return w.begin(ctx, group)
+	}
+	w.careful = max(w.careful-1, 0)
+	return err
+}
+
 // commit runs the operations of a group, makes them durable together, and tells those
 // who wait.
 func (w *writer) commit(group []*operation) {
@@ -240,14 +276,7 @@ func (w *writer) commit(group []*operation) {
 	first := w.pos
 	err := w.store.Err()
 	if err == nil {
-		_, err = w.exec(ctx, `BEGIN IMMEDIATE`)
-	}
-	if err == nil {
-		for _, op := range group {
-			if err = w.perform(ctx, op); err != nil {
-				break
-			}
-		}
+		err = w.begin(ctx, group)
 		if err == nil {
 			err = w.index(ctx, group)
 		}
@@ -298,6 +327,27 @@ func (op *operation) answer() {
 		op.answered = true
 		close(op.done)
 	}
+}
+
+// attempt runs one operation without a savepoint. Its own error is op's; what is returned
+// is the group's.
+func (w *writer) attempt(op *operation) error {
+	if op.err = op.ctx.Err(); op.err != nil {
+		return nil //nolint:nilerr // the group has no part in it
+	}
+	op.tx = Tx{store: w.store, dialect: SQLite, q: w}
+	op.err = w.call(op)
+	w.store.count.statements.Add(uint64(op.tx.statements))
+	switch {
+	case op.err == nil:
+	case fatal(op.err):
+		return op.err
+	case op.tx.changed && !mistakenlyKept():
+		return errAgain
+	default:
+		op.tx.events, op.tx.indexing = nil, nil
+	}
+	return nil
 }
 
 // perform runs one operation in a savepoint. Its own error is op's; what is returned is

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/kuranty/kuranty/event"
@@ -16,8 +17,9 @@ type Tx struct {
 	store   *Store
 	dialect string
 	q       querier
-	// statements counts those that it ran.
+	// statements counts those that it ran; changed says that one may have changed something.
 	statements int
+	changed    bool
 	// events were appended and wait for the commit.
 	events []event.Event
 	// indexing are changes of the full-text index that wait for the commit (SQLite).
@@ -43,6 +45,7 @@ func (tx *Tx) Now() int64 { return tx.store.now() }
 // exec runs a statement and returns how many rows it changed.
 func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	tx.statements++
+	tx.changed = true
 	res, err := tx.q.exec(ctx, query, args...)
 	if err != nil {
 		return 0, classify(err)
@@ -53,12 +56,14 @@ func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int64, error
 // queryRow scans the first row of a query into dest; without one it is [sql.ErrNoRows].
 func (tx *Tx) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
 	tx.statements++
+	tx.changed = tx.changed || !reads(query)
 	return classify(tx.q.queryRow(ctx, query, args...).Scan(dest...))
 }
 
 // query calls scan for each row.
 func (tx *Tx) query(ctx context.Context, query string, args []any, scan func(row) error) error {
 	tx.statements++
+	tx.changed = tx.changed || !reads(query)
 	rows, err := tx.q.query(ctx, query, args...)
 	if err != nil {
 		return classify(err)
@@ -69,6 +74,11 @@ func (tx *Tx) query(ctx context.Context, query string, args []any, scan func(row
 		}
 	}
 	return classify(errors.Join(rows.Err(), rows.Close()))
+}
+
+// reads tells whether a statement certainly changes nothing.
+func reads(query string) bool {
+	return strings.HasPrefix(query, "SELECT ") || strings.HasPrefix(query, "SELECT\n")
 }
 
 // args is a list of arguments; it reads better than []any{…} in calls.

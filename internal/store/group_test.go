@@ -1,0 +1,50 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/kuranty/kuranty/internal/store"
+)
+
+// An operation that fails after it has changed something takes nobody else's changes with
+// it and leaves none of its own, wherever in a group it comes, and so does the one after it.
+func TestFailingWriteLeavesTheGroupAlone(t *testing.T) {
+	onBoth(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		s.MustExec(t, `CREATE TABLE probe (n BIGINT PRIMARY KEY)`)
+		refused := errors.New("refused")
+		for round := range 20 {
+			var wg sync.WaitGroup
+			for i := range 30 {
+				wg.Go(func() {
+					n := round*100 + i
+					bad := i%7 == round%7 && round%4 > 0
+					err := s.Add(context.Background(), fmt.Sprintf(`INSERT INTO probe (n) VALUES (%d)`, n), func() error {
+						if bad {
+							return refused
+						}
+						return nil
+					})
+					if bad != errors.Is(err, refused) {
+						t.Errorf("write %d: %v", n, err)
+					}
+				})
+			}
+			wg.Wait()
+			var bad, stored, want int64
+			for i := range 30 {
+				if i%7 == round%7 && round%4 > 0 {
+					bad++
+				}
+			}
+			want = 30 - bad
+			if s.MustQuery(t, `SELECT count(*) FROM probe WHERE n >= $1 AND n < $2`, []any{round * 100, round*100 + 100}, &stored); stored != want {
+				t.Errorf("round %d: %d writes are stored, want %d", round, stored, want)
+			}
+		}
+	})
+}
