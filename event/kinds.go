@@ -28,6 +28,8 @@ const (
 
 	PaymentCompleted   = "payment.completed"
 	TransactionCreated = "transaction.created"
+	// TransactionCompleted is ours: a pending transaction other than a deposit now counts.
+	TransactionCompleted = "transaction.completed"
 
 	TicketCreated       = "ticket.created"
 	TicketStatusChanged = "ticket.status_changed"
@@ -131,6 +133,8 @@ var kinds = slices.Concat(
 		}, declaration{summary: "A deposit was completed.", producer: "payments"}),
 		declare(TransactionCreated, "payments", Transaction{TransactionID: 902, UserID: 123, Type: "withdrawal", AmountKopeks: 9900, AmountRubles: 99, IsCompleted: true},
 			declaration{summary: "Money went another way than by a deposit.", producer: "payments"}),
+		declare(TransactionCompleted, "payments", Transaction{TransactionID: 902, UserID: 123, Type: "withdrawal", AmountKopeks: 9900, AmountRubles: 99, IsCompleted: true},
+			declaration{summary: "A pending transaction other than a deposit was completed.", producer: "payments", named: true}),
 
 		declare(TicketCreated, "tickets", Ticket{TicketID: 55, UserID: 8, Title: "Cannot pay", Status: "open", Priority: "high"},
 			declaration{summary: "A ticket was opened.", producer: "tickets"}),

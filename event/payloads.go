@@ -158,7 +158,8 @@ type (
 		UserID int64 `json:"user_id"`
 	}
 
-	// Transaction is the payload of payment.completed and transaction.created.
+	// Transaction is the payload of payment.completed, transaction.created and
+	// transaction.completed.
 	Transaction struct {
 		TransactionID int64   `json:"transaction_id"`
 		UserID        int64   `json:"user_id"`
