@@ -24,7 +24,7 @@ type Event struct {
 	ID   string
 	Type string
 	// Stream, if not empty, is what the event belongs to (see [ChatStream]), and Seq
-	// its number there: 1, 2, 3, … without a gap.
+	// its number there: 1, 2, 3, … without a gap, or 0 if nobody counts (see [TicketStream]).
 	Stream string
 	Seq    int64
 	// Ref is the message whose content the payload shows, 0 if none: its deletion
@@ -80,6 +80,10 @@ func ChatStream(chat int64) string { return chatStream + strconv.FormatInt(chat,
 
 // UserStream is the stream of what concerns one user.
 func UserStream(user int64) string { return userStream + strconv.FormatInt(user, 10) }
+
+// TicketStream is the stream of a ticket. Its events have no numbers: they are in the order
+// of the log, and no realtime channel carries them.
+func TicketStream(ticket int64) string { return "ticket:" + strconv.FormatInt(ticket, 10) }
 
 // SystemStream is the stream of notices to everybody.
 const SystemStream = "system:notifications"

@@ -238,9 +238,15 @@ func (a *archive) messages(ctx context.Context, id int64, f func(*chat.Message) 
 // note remembers the files of a message.
 func (a *archive) note(m *chat.Message) {
 	for _, f := range m.Files {
-		if f.ID != "" && !a.known[f.ID] {
-			a.known[f.ID] = true
-			a.files = append(a.files, f.ID)
+		a.noteFiles(f.ID)
+	}
+}
+
+func (a *archive) noteFiles(ids ...string) {
+	for _, id := range ids {
+		if id != "" && !a.known[id] {
+			a.known[id] = true
+			a.files = append(a.files, id)
 		}
 	}
 }

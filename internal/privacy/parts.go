@@ -16,15 +16,22 @@ type Part interface {
 	// Export writes what user may see of it, no matter how much: each call of write makes the
 	// file <name>.json of the part's folder, from v as encoding/json does it. A name is a word
 	// like the part's and is written once. An error of write ends the export; Export returns
-	// it.
+	// it. A part that also has the method Files(ctx, user) ([]string, error) names files of
+	// others by it that user sees there.
 	Export(ctx context.Context, user int64, write func(name string, v any) error) error
-	// Erase removes what is of user alone, and takes names and texts of user out of what
-	// others go on to see; the number may stay. What user's texts the event log has, Erase
-	// takes out of it; names beside an id are taken out of the log after all parts. The
-	// account is deleted before. Erase works in transactions so short that writers are not
-	// held up, and finds out itself what is left to do: after a crash it is called again,
-	// also when it was done.
+	// Erase removes what is of user alone, and takes what names or describes user out of what
+	// others go on to see; the number may stay. What the event log has of texts that are
+	// removed, Erase takes out of it; names beside an id are taken out of the log after all
+	// parts. The account is deleted before. Erase works in transactions so short that writers
+	// are not held up, and finds out itself what is left to do: after a crash it is called
+	// again, also when it was done.
 	Erase(ctx context.Context, user int64) error
+}
+
+// sharing is a part in which there are files of others that user sees. They are in the
+// export as those of messages are.
+type sharing interface {
+	Files(ctx context.Context, user int64) ([]string, error)
 }
 
 var partName = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
@@ -58,6 +65,13 @@ func (a *archive) writeParts(ctx context.Context) error {
 		})
 		if err != nil {
 			return fmt.Errorf("export %s: %w", p.Name(), err)
+		}
+		if shared, ok := p.(sharing); ok {
+			ids, err := shared.Files(ctx, a.user)
+			if err != nil {
+				return fmt.Errorf("export files of %s: %w", p.Name(), err)
+			}
+			a.noteFiles(ids...)
 		}
 	}
 	return nil

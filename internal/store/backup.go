@@ -55,6 +55,10 @@ var backedUp = []string{
 	"chats", "members", "messages", "message_edits", "message_hidden", "reactions", "mentions",
 	"blocks", "contacts", "invites", "read_log", "idempotency", "jobs", "audit_log",
 	"files", "uploads", "message_files", "file_usage",
+	"alerts", "scans",
+	"transactions", "balances",
+	"tickets", "ticket_messages", "ticket_files",
+	"trust_identities", "trust_verifications",
 }
 
 // Backup writes a consistent copy of the database and of the files to w while writing

@@ -63,6 +63,17 @@ var rules = []rule{
 			ON f.owner_id = u.owner_id WHERE u.bytes <> coalesce(f.bytes, 0)`,
 		"files of user %s: %d bytes are counted, %d are there",
 	},
+	{
+		`SELECT CAST(t.id AS TEXT), t.messages, count(m.id) FROM tickets AS t LEFT JOIN ticket_messages AS m ON m.ticket_id = t.id
+			GROUP BY t.id, t.messages HAVING t.messages <> count(m.id)`,
+		"ticket %s counts %d messages and has %d",
+	},
+	{
+		`SELECT CAST(u.id AS TEXT), coalesce(b.amount, 0), coalesce(t.amount, 0) FROM users AS u LEFT JOIN balances AS b ON b.user_id = u.id
+			LEFT JOIN (SELECT user_id, CAST(sum(effect * amount) AS BIGINT) AS amount FROM transactions WHERE completed_at > 0 GROUP BY user_id) AS t
+			ON t.user_id = u.id WHERE coalesce(b.amount, 0) <> coalesce(t.amount, 0)`,
+		"user %s: the balance is %d, the completed transactions make %d",
+	},
 	{`SELECT what, n FROM (` + strays + `) AS s WHERE n > 0`, "%s: %d rows belong to nothing"},
 	{
 		`SELECT 'the search index', missing, extra FROM (SELECT
@@ -87,7 +98,11 @@ const (
 		UNION ALL SELECT 'mentions', count(*) FROM mentions` + ofNoMessage + `
 		UNION ALL SELECT 'message_edits', count(*) FROM message_edits` + ofNoMessage + `
 		UNION ALL SELECT 'message_hidden', count(*) FROM message_hidden` + ofNoMessage + `
-		UNION ALL SELECT 'message_files', count(*) FROM message_files` + ofNoMessage + ` OR NOT EXISTS (SELECT 1 FROM files AS f WHERE f.id = r.file_id)`
+		UNION ALL SELECT 'trust_verifications', count(*) FROM trust_verifications AS r WHERE NOT EXISTS (SELECT 1 FROM trust_identities AS i WHERE i.id = r.identity_id)
+		UNION ALL SELECT 'message_files', count(*) FROM message_files` + ofNoMessage + ` OR NOT EXISTS (SELECT 1 FROM files AS f WHERE f.id = r.file_id)
+		UNION ALL SELECT 'ticket_messages', count(*) FROM ticket_messages AS r WHERE NOT EXISTS (SELECT 1 FROM tickets AS t WHERE t.id = r.ticket_id)
+		UNION ALL SELECT 'ticket_files', count(*) FROM ticket_files AS r WHERE NOT EXISTS (SELECT 1 FROM ticket_messages AS m WHERE m.id = r.message_id)
+			OR NOT EXISTS (SELECT 1 FROM files AS f WHERE f.id = r.file_id)`
 )
 
 // faultsShown bounds the faults of one kind that are told.

@@ -31,7 +31,11 @@ const mayRead = `SELECT EXISTS (SELECT 1 FROM files WHERE id = $1 AND owner_id =
 		SELECT 1 FROM message_files AS mf
 		JOIN messages AS m ON m.id = mf.message_id
 		JOIN members AS me ON me.chat_id = m.chat_id AND me.user_id = $2
-		WHERE mf.file_id = $1 AND me.state = 'active' AND m.deleted_at = 0 AND m.seq > me.visible_from_seq)`
+		WHERE mf.file_id = $1 AND me.state = 'active' AND m.deleted_at = 0 AND m.seq > me.visible_from_seq) OR EXISTS (
+		SELECT 1 FROM ticket_files AS tf
+		JOIN ticket_messages AS tm ON tm.id = tf.message_id
+		JOIN tickets AS t ON t.id = tm.ticket_id
+		WHERE tf.file_id = $1 AND (t.user_id = $2 OR EXISTS (SELECT 1 FROM users AS u WHERE u.id = $2 AND u.role = 'admin' AND u.state = 'active')))`
 
 // MayRead implements [files.Access].
 func (f fileStore) MayRead(ctx context.Context, user int64, fileID string) (may bool, err error) {
@@ -91,11 +95,12 @@ const (
 	// lockFile keeps a message from taking the file: its foreign key waits.
 	lockFile     = `SELECT id FROM files WHERE id = $1 FOR UPDATE`
 	detachFile   = `DELETE FROM message_files WHERE file_id = $1`
+	detachTicket = `DELETE FROM ticket_files WHERE file_id = $1`
 	deleteFile   = `DELETE FROM files WHERE id = $1 RETURNING ` + fileColumns
-	deleteUnused = `DELETE FROM files WHERE id = $1 AND kind <> 'avatar'
-		AND NOT EXISTS (SELECT 1 FROM message_files AS mf WHERE mf.file_id = files.id) RETURNING ` + fileColumns
-	deleteLoose = `DELETE FROM files WHERE id = $1
-		AND NOT EXISTS (SELECT 1 FROM message_files AS mf WHERE mf.file_id = files.id) RETURNING ` + fileColumns
+	nowhereShown = ` AND NOT EXISTS (SELECT 1 FROM message_files AS mf WHERE mf.file_id = files.id)
+		AND NOT EXISTS (SELECT 1 FROM ticket_files AS tf WHERE tf.file_id = files.id) RETURNING ` + fileColumns
+	deleteUnused = `DELETE FROM files WHERE id = $1 AND kind <> 'avatar'` + nowhereShown
+	deleteLoose  = `DELETE FROM files WHERE id = $1` + nowhereShown
 )
 
 // DeleteFiles implements [files.Tx].
@@ -106,8 +111,10 @@ func (tx fileTx) DeleteFiles(ctx context.Context, ids []string) (gone []files.Fi
 				return nil, fmt.Errorf("lock file: %w", err)
 			}
 		}
-		if _, err := tx.exec(ctx, detachFile, id); err != nil {
-			return nil, fmt.Errorf("detach file: %w", err)
+		for _, detach := range []string{detachFile, detachTicket} {
+			if _, err := tx.exec(ctx, detach, id); err != nil {
+				return nil, fmt.Errorf("detach file: %w", err)
+			}
 		}
 		one, err := tx.files(ctx, deleteFile, id)
 		if err != nil {
@@ -120,7 +127,8 @@ func (tx fileTx) DeleteFiles(ctx context.Context, ids []string) (gone []files.Fi
 
 const (
 	looseFiles = `SELECT f.id FROM files AS f WHERE f.created_at < $1 AND f.kind <> 'avatar'
-		AND NOT EXISTS (SELECT 1 FROM message_files AS mf WHERE mf.file_id = f.id) LIMIT $2`
+		AND NOT EXISTS (SELECT 1 FROM message_files AS mf WHERE mf.file_id = f.id)
+		AND NOT EXISTS (SELECT 1 FROM ticket_files AS tf WHERE tf.file_id = f.id) LIMIT $2`
 	// A file that a message is taking at this moment is locked by its foreign key and
 	// stepped over. One that was taken a moment earlier shows to the deletion, which is
 	// a statement of its own for that reason.

@@ -106,6 +106,16 @@ var earlier = []struct {
 		`SELECT name || size || storage_key FROM files WHERE id = 'f'`, "a.txt5k",
 	},
 	{4, `INSERT INTO file_usage (owner_id, bytes) VALUES (1, 5)`, `SELECT CAST(bytes AS TEXT) FROM file_usage WHERE owner_id = 1`, "5"},
+	// Since then whoever reads keeps this; before, the migration counts it.
+	{7, `UPDATE chats SET top_reader = 1, top_read = 1 WHERE id = 1`, `SELECT top_reader || '-' || top_read FROM chats WHERE id = 1`, "1-1"},
+	{
+		8, `INSERT INTO tickets (id, user_id, title, status, priority, messages, created_at, updated_at) VALUES (1, 1, 'Не платится', 'open', 'high', 1, 1000, 1000)`,
+		`SELECT title || status || priority || messages || assignee_id || closed_at FROM tickets WHERE id = 1`, "Не платитсяopenhigh100",
+	},
+	{
+		8, `INSERT INTO ticket_messages (id, ticket_id, author_id, from_operator, text, created_at) VALUES (1, 1, 1, FALSE, 'помогите', 1000)`,
+		`SELECT text || author_id FROM ticket_messages WHERE ticket_id = 1`, "помогите1",
+	},
 }
 
 // A database of every earlier version is opened, has what it had, and is sound.
