@@ -28,6 +28,7 @@ import (
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/privacy"
 )
 
@@ -66,6 +67,8 @@ type Options struct {
 	NoAdminReads bool
 	// Privacy keeps the record of what administrators do; nil keeps none.
 	Privacy *privacy.Service
+	// Payments keeps transactions of money; without it the operations about them answer 403.
+	Payments *payments.Service
 	// ErasureGrace is how long the end of an account can be taken back.
 	ErasureGrace time.Duration
 	// Stats adds to the statistics that administrators see; nil adds nothing.

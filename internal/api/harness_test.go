@@ -22,6 +22,7 @@ import (
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/store"
@@ -35,6 +36,7 @@ type server struct {
 	chats    *chat.Service
 	accounts *identity.Accounts
 	files    *files.Service
+	payments *payments.Service
 	api      *api.API
 	document *document
 	log      *bytes.Buffer
@@ -103,7 +105,9 @@ func start(t testing.TB, o options) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.files.Close() })
+	s.payments = payments.New(payments.Options{Store: s.store.Payments(), Clock: s.clock})
 	guard, err := privacy.New(privacy.Options{
+		Parts: []privacy.Part{s.payments.Part()},
 		Store: s.store.Privacy(), Chats: s.chats, Accounts: s.accounts, Files: s.files, Folder: filepath.Join(t.TempDir(), "exports"), Clock: s.clock, Logger: logger,
 	})
 	if err != nil {
@@ -111,8 +115,8 @@ func start(t testing.TB, o options) *server {
 	}
 	t.Cleanup(func() { guard.Close() })
 	ao := api.Options{
-		Privacy: guard,
-		Chats:   s.chats, Accounts: s.accounts, Files: s.files, Typing: s, Replies: s.store, Links: links{s.files},
+		Privacy: guard, Payments: s.payments,
+		Chats: s.chats, Accounts: s.accounts, Files: s.files, Typing: s, Replies: s.store, Links: links{s.files},
 		Presence: chat.NewPresence(chat.PresenceOptions{Store: s.store.Chat(), Changed: func(int64, bool, int64) {}, Clock: s.clock}),
 		Clock:    s.clock, Logger: logger, RequestsPerMinute: -1, AnonymousPerMinute: -1,
 	}

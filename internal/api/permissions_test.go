@@ -12,6 +12,7 @@ import (
 
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/payments"
 )
 
 //go:embed testdata/permissions.txt
@@ -120,6 +121,13 @@ func (g *stage) set(t *testing.T, p permission) {
 		session, err := s.accounts.Login(ctx, g.username(t, "memb"), password, identity.Device{Address: "10.0.0.1"})
 		must(err)
 		g.names["session"] = session.Session.ID
+	}
+	for name, pending := range map[string]bool{"paid": false, "pending": true} {
+		if needs(name) {
+			paid, _, err := s.payments.Create(ctx, "key:test", payments.NewTransaction{User: id("memb"), Type: payments.Deposit, Amount: 500, Pending: pending})
+			must(err)
+			g.names[name] = fmt.Sprint(paid.ID)
+		}
 	}
 	if needs("doomed") {
 		g.names["doomed"] = fmt.Sprint(s.person(fmt.Sprintf("Doomed%d", g.made)).id)

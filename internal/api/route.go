@@ -33,15 +33,22 @@ const (
 	// (guarantees.md S20).
 	FreshAdmins Access = "fresh_admins"
 
-	anyone    = "people or key:"
-	operators = "admins or key:"
+	// orKey comes between who may call beside a service and the scope that it needs.
+	orKey          = " or key:"
+	anyone         = "people"
+	operators      = "admins"
+	freshOperators = "fresh_admins"
 )
 
 // AnyoneOr are people, who see what is theirs, and services with a scope, who see all.
-func AnyoneOr(scope string) Access { return Access(anyone + scope) }
+func AnyoneOr(scope string) Access { return Access(anyone + orKey + scope) }
 
 // AdminsOr are administrators, and services with a scope.
-func AdminsOr(scope string) Access { return Access(operators + scope) }
+func AdminsOr(scope string) Access { return Access(operators + orKey + scope) }
+
+// FreshAdminsOr are administrators who logged in during the last 15 minutes, and services
+// with a scope.
+func FreshAdminsOr(scope string) Access { return Access(freshOperators + orKey + scope) }
 
 // freshLogin is how long a login is fresh.
 const freshLogin = 15 * time.Minute
@@ -191,17 +198,27 @@ func (a *API) permit(c *call, access Access) error {
 		if !c.Admin() {
 			return apierror.New(apierror.Forbidden, nil)
 		}
-		if access == FreshAdmins && !c.Service && a.o.Clock().Sub(time.UnixMilli(c.LoginAt)) > freshLogin {
-			return apierror.New(apierror.LoginTooOld, nil)
+		if access == FreshAdmins {
+			return a.fresh(c)
 		}
+	case Public:
 	default:
-		scope, people := strings.CutPrefix(string(access), anyone)
-		if !people {
-			scope, _ = strings.CutPrefix(string(access), operators)
-		}
-		if access != Public && !(people && c.User != 0) && !c.sees(scope) {
+		who, scope, keyed := strings.Cut(string(access), orKey)
+		switch {
+		case keyed && who == anyone && c.User != 0:
+		case !keyed || !c.sees(scope):
 			return apierror.New(apierror.Forbidden, nil)
+		case who == freshOperators:
+			return a.fresh(c)
 		}
+	}
+	return nil
+}
+
+// fresh checks that an administrator has logged in lately; services do not log in.
+func (a *API) fresh(c *call) error {
+	if !c.Service && a.o.Clock().Sub(time.UnixMilli(c.LoginAt)) > freshLogin {
+		return apierror.New(apierror.LoginTooOld, nil)
 	}
 	return nil
 }

@@ -60,6 +60,8 @@ const (
 	UploadIncomplete   Code = "upload_incomplete"
 	NotReady           Code = "not_ready"
 	UploadOffset       Code = "upload_offset"
+	Insufficient       Code = "insufficient_balance"
+	BalanceLimit       Code = "balance_limit"
 )
 
 // statuses are the HTTP statuses in contracts A, B and C.
@@ -97,6 +99,8 @@ var statuses = map[Code][3]int{
 	UploadIncomplete:   {409, 409, 409},
 	NotReady:           {409, 409, 409},
 	UploadOffset:       {409, 409, 409},
+	Insufficient:       {409, 409, 409},
+	BalanceLimit:       {409, 409, 409},
 }
 
 // Codes returns every code there is.

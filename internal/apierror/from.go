@@ -9,6 +9,7 @@ import (
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/store"
 )
@@ -59,6 +60,11 @@ var sentinels = []struct {
 	{privacy.ErrMode, BadRequest},
 	{privacy.ErrCursor, BadRequest},
 
+	{payments.ErrNotFound, NotFound},
+	{payments.ErrInsufficient, Insufficient},
+	{payments.ErrOverflow, BalanceLimit},
+	{payments.ErrCursor, BadRequest},
+
 	{context.DeadlineExceeded, Unavailable},
 	{context.Canceled, Unavailable},
 
@@ -102,10 +108,13 @@ func (e *Error) typed(err error) bool {
 		offset   *files.OffsetError
 		body     *http.MaxBytesError
 		missing  *chat.UnknownUsersError
+		paid     *payments.ConflictError
 	)
 	switch {
 	case errors.As(err, &conflict):
 		e.Code, e.Details = IdempotencyConflict, map[string]any{"message_id": conflict.Message}
+	case errors.As(err, &paid):
+		e.Code, e.Details = IdempotencyConflict, map[string]any{"transaction_id": paid.Transaction}
 	case errors.As(err, &slow):
 		e.Code, e.RetryAfter = SlowMode, slow.RetryAfter
 		e.Details = map[string]any{"retry_after": seconds(slow.RetryAfter)}
@@ -142,6 +151,8 @@ func fields(err error, found []Field) []Field {
 		return append(found, Field{Name: e.Field, Reason: reason, Limit: int64(e.Limit)})
 	case *identity.FieldError:
 		return append(found, Field{Name: e.Field, Reason: e.Reason})
+	case *payments.FieldError:
+		return append(found, Field{Name: e.Field, Reason: e.Reason, Limit: e.Limit})
 	case *identity.TakenError:
 		return append(found, Field{Name: e.Field, Reason: Taken})
 	case interface{ Unwrap() []error }:

@@ -74,6 +74,8 @@ var texts = map[Code]text{
 	UploadIncomplete:   {"The upload is not complete.", "Файл загружен не полностью."},
 	NotReady:           {"It is not ready yet.", "Ещё не готово."},
 	UploadOffset:       {"The upload continues elsewhere.", "Загрузка продолжается с другого места."},
+	Insufficient:       {"The balance is too low for this.", "На балансе недостаточно средств."},
+	BalanceLimit:       {"The balance cannot be that high.", "Баланс не может быть таким большим."},
 }
 
 // reasons complete a sentence that begins with the name of the field.

@@ -23,6 +23,7 @@ import (
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/outbox"
+	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/store"
 )
@@ -37,6 +38,7 @@ type backend struct {
 	chats    *chat.Service
 	files    *files.Service
 	privacy  *privacy.Service
+	payments *payments.Service
 	presence *chat.Presence
 	typing   *chat.Typing
 	channels *channels.Channels
@@ -95,8 +97,9 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 	}
 	b.links = newLinks(b.files, c.HTTPServer.PublicURL)
 	b.chats = chat.New(chatOptions(c, b.store))
+	b.payments = payments.New(payments.Options{Store: b.store.Payments()})
 	b.privacy, err = privacy.New(privacy.Options{
-		Store: b.store.Privacy(), Chats: b.chats, Accounts: b.accounts, Files: b.files,
+		Store: b.store.Privacy(), Chats: b.chats, Accounts: b.accounts, Files: b.files, Parts: []privacy.Part{b.payments.Part()},
 		Folder: filepath.Join(s.dir.Path(), exportsDir), RetentionDays: c.Chat.RetentionDays, Logger: s.log,
 		Purged: func(chat int64) { b.channels.Purged(chat) },
 	})
