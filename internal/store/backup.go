@@ -55,6 +55,7 @@ var backedUp = []string{
 	"chats", "members", "messages", "message_edits", "message_hidden", "reactions", "mentions",
 	"blocks", "contacts", "invites", "read_log", "idempotency", "jobs", "audit_log",
 	"files", "uploads", "message_files", "file_usage",
+	"status_components", "maintenance",
 	"alerts", "scans",
 	"transactions", "balances",
 	"tickets", "ticket_messages", "ticket_files",
