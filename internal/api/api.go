@@ -30,6 +30,7 @@ import (
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/privacy"
+	"github.com/kuranty/kuranty/internal/tickets"
 )
 
 // Presence tells who is there.
@@ -62,7 +63,9 @@ type Options struct {
 	Presence Presence
 	Typing   Typing
 	Replies  Replies
-	Links    chatjson.Links
+	// Tickets is nil if there are none; the operations about them then answer 403.
+	Tickets *tickets.Service
+	Links   chatjson.Links
 	// NoAdminReads keeps administrators from reading messages of chats.
 	NoAdminReads bool
 	// Privacy keeps the record of what administrators do; nil keeps none.

@@ -26,6 +26,7 @@ import (
 	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/tickets"
 )
 
 // server is the API on a real database, behind a real socket.
@@ -37,6 +38,7 @@ type server struct {
 	accounts *identity.Accounts
 	files    *files.Service
 	payments *payments.Service
+	tickets  *tickets.Service
 	api      *api.API
 	document *document
 	log      *bytes.Buffer
@@ -106,8 +108,9 @@ func start(t testing.TB, o options) *server {
 	}
 	t.Cleanup(func() { s.files.Close() })
 	s.payments = payments.New(payments.Options{Store: s.store.Payments(), Clock: s.clock})
+	s.tickets = tickets.NewService(tickets.Options{Store: s.store.Tickets(), Clock: s.clock})
 	guard, err := privacy.New(privacy.Options{
-		Parts: []privacy.Part{s.payments.Part()},
+		Parts: []privacy.Part{s.tickets.Personal(), s.payments.Part()},
 		Store: s.store.Privacy(), Chats: s.chats, Accounts: s.accounts, Files: s.files, Folder: filepath.Join(t.TempDir(), "exports"), Clock: s.clock, Logger: logger,
 	})
 	if err != nil {
@@ -115,7 +118,7 @@ func start(t testing.TB, o options) *server {
 	}
 	t.Cleanup(func() { guard.Close() })
 	ao := api.Options{
-		Privacy: guard, Payments: s.payments,
+		Privacy: guard, Tickets: s.tickets, Payments: s.payments,
 		Chats: s.chats, Accounts: s.accounts, Files: s.files, Typing: s, Replies: s.store, Links: links{s.files},
 		Presence: chat.NewPresence(chat.PresenceOptions{Store: s.store.Chat(), Changed: func(int64, bool, int64) {}, Clock: s.clock}),
 		Clock:    s.clock, Logger: logger, RequestsPerMinute: -1, AnonymousPerMinute: -1,

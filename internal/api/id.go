@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -91,6 +92,11 @@ func (m *maybe[T]) pointer() *T {
 // Schema is that of T, or null.
 func (maybe[T]) Schema(r huma.Registry) *huma.Schema {
 	s := *r.Schema(reflect.TypeFor[T](), true, "")
+	if len(s.OneOf) > 0 {
+		// The library takes every value for null where that is a choice, so T itself refuses
+		// what is wrong.
+		return &huma.Schema{AnyOf: append(slices.Clone(s.OneOf), &huma.Schema{Type: "null"})}
+	}
 	s.Nullable = s.Type != "" // what may be anything may be null
 	return &s
 }

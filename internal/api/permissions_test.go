@@ -13,6 +13,7 @@ import (
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/payments"
+	"github.com/kuranty/kuranty/internal/tickets"
 )
 
 //go:embed testdata/permissions.txt
@@ -129,6 +130,9 @@ func (g *stage) set(t *testing.T, p permission) {
 			g.names[name] = fmt.Sprint(paid.ID)
 		}
 	}
+	if needs("ticket") || needs("answer") {
+		g.setTicket(t)
+	}
 	if needs("doomed") {
 		g.names["doomed"] = fmt.Sprint(s.person(fmt.Sprintf("Doomed%d", g.made)).id)
 	}
@@ -137,6 +141,25 @@ func (g *stage) set(t *testing.T, p permission) {
 		must(err)
 		g.names["key"] = k.ID
 	}
+}
+
+// setTicket makes a ticket that an administrator has answered with a file.
+func (g *stage) setTicket(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	th, err := g.s.tickets.Open(ctx, tickets.Caller{User: g.who["memb"].id}, tickets.New{Title: "Title", Text: "text"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := g.who["root"].id
+	f, err := g.s.files.Upload(ctx, root, "d.txt", "", strings.NewReader("text"))
+	if err == nil {
+		_, _, err = g.s.tickets.Reply(ctx, tickets.Caller{User: root, Operator: true}, th.Ticket.ID, "answer", []tickets.File{{ID: f.ID}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.names["ticket"], g.names["answer"] = fmt.Sprint(th.Ticket.ID), f.ID
 }
 
 // grouped and paired tell whether a line is about the group, or the chat of two.
@@ -230,6 +253,9 @@ func (g *stage) seen(t *testing.T, p permission) string {
 	}
 	if g.paired(p) {
 		see("auth", "/chats/{direct}/messages")
+	}
+	if strings.Contains(p.path, "{ticket}") {
+		see("memb", "/tickets/{ticket}")
 	}
 	return b.String()
 }

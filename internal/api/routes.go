@@ -19,6 +19,7 @@ func (a *API) routes() {
 	a.accountRoutes()
 	a.chatRoutes()
 	a.otherRoutes()
+	a.ticketRoutes()
 	a.paymentRoutes()
 	a.ownPrivacyRoutes()
 	a.adminRoutes()

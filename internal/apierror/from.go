@@ -12,6 +12,7 @@ import (
 	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/tickets"
 )
 
 // sentinels are errors that mean the same wherever they come from.
@@ -52,6 +53,9 @@ var sentinels = []struct {
 	{files.ErrUnsupported, UnsupportedMedia},
 	{files.ErrIncomplete, UploadIncomplete},
 	{files.ErrUnavailable, Unavailable},
+
+	{tickets.ErrNotFound, NotFound},
+	{tickets.ErrForbidden, Forbidden},
 
 	{privacy.ErrNotFound, NotFound},
 	{privacy.ErrNotReady, NotReady},
@@ -108,6 +112,8 @@ func (e *Error) typed(err error) bool {
 		offset   *files.OffsetError
 		body     *http.MaxBytesError
 		missing  *chat.UnknownUsersError
+		blocked  *tickets.BlockedError
+		often    *tickets.RateError
 		paid     *payments.ConflictError
 	)
 	switch {
@@ -132,6 +138,11 @@ func (e *Error) typed(err error) bool {
 	case errors.As(err, &missing):
 		e.Code, e.Details = Validation, map[string]any{"user_ids": missing.Users}
 		e.Fields = []Field{{Name: "user_ids", Reason: Invalid, Text: "has somebody who is not there"}}
+	case errors.As(err, &blocked):
+		e.Code, e.RetryAfter = RepliesBlocked, blocked.RetryAfter
+		e.Details = map[string]any{"replies_blocked_until": time.UnixMilli(blocked.Until).UTC(), "retry_after": seconds(blocked.RetryAfter)}
+	case errors.As(err, &often):
+		e.Code, e.RetryAfter, e.Limit, e.Window = RateLimited, often.RetryAfter, often.Limit, often.Window
 	default:
 		return false
 	}
@@ -146,6 +157,14 @@ func fields(err error, found []Field) []Field {
 	case *chat.LimitError:
 		reason := TooMany
 		if e.Unit == "characters" || e.Unit == "bytes" {
+			reason = TooLong
+		}
+		return append(found, Field{Name: e.Field, Reason: reason, Limit: int64(e.Limit)})
+	case *tickets.FieldError:
+		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
+	case *tickets.LimitError:
+		reason := TooMany
+		if e.Unit == "characters" {
 			reason = TooLong
 		}
 		return append(found, Field{Name: e.Field, Reason: reason, Limit: int64(e.Limit)})

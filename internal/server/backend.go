@@ -26,6 +26,7 @@ import (
 	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/tickets"
 )
 
 // backend is what stands on the database: accounts, chats, files, the event log, and
@@ -38,6 +39,7 @@ type backend struct {
 	chats    *chat.Service
 	files    *files.Service
 	privacy  *privacy.Service
+	tickets  *tickets.Service
 	payments *payments.Service
 	presence *chat.Presence
 	typing   *chat.Typing
@@ -98,8 +100,9 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 	b.links = newLinks(b.files, c.HTTPServer.PublicURL)
 	b.chats = chat.New(chatOptions(c, b.store))
 	b.payments = payments.New(payments.Options{Store: b.store.Payments()})
+	b.tickets = tickets.NewService(tickets.Options{Store: b.store.Tickets()})
 	b.privacy, err = privacy.New(privacy.Options{
-		Store: b.store.Privacy(), Chats: b.chats, Accounts: b.accounts, Files: b.files, Parts: []privacy.Part{b.payments.Part()},
+		Store: b.store.Privacy(), Chats: b.chats, Accounts: b.accounts, Files: b.files, Parts: []privacy.Part{b.tickets.Personal(), b.payments.Part()},
 		Folder: filepath.Join(s.dir.Path(), exportsDir), RetentionDays: c.Chat.RetentionDays, Logger: s.log,
 		Purged: func(chat int64) { b.channels.Purged(chat) },
 	})

@@ -27,7 +27,9 @@ type LimitError struct {
 	Unit string
 }
 
-func (e *LimitError) Error() string { return fmt.Sprintf("%s: at most %d %s", e.Field, e.Limit, e.Unit) }
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("%s: at most %d %s", e.Field, e.Limit, e.Unit)
+}
 
 // RateError means that a person did this too often: Limit times in Window.
 type RateError struct {
