@@ -33,10 +33,11 @@ type cli struct {
 	Channels   channelsCmd   `cmd:"" help:"Print the channels that have subscribers."`
 	Disconnect disconnectCmd `cmd:"" help:"Close the connections of a user."`
 
-	User  userCmd  `cmd:"" help:"Make, list and change accounts."`
-	Chat  chatCmd  `cmd:"" help:"Look at chats, change who is in them, send and read."`
-	Key   keyCmd   `cmd:"" help:"Make, list and revoke API keys."`
-	Admin adminCmd `cmd:"" help:"The first administrator, notices, statistics, the audit log, exports and erasures."`
+	User    userCmd    `cmd:"" help:"Make, list and change accounts."`
+	Chat    chatCmd    `cmd:"" help:"Look at chats, change who is in them, send and read."`
+	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
+	Payment paymentCmd `cmd:"" help:"Store, complete and list transactions of money, and show balances."`
+	Admin   adminCmd   `cmd:"" help:"The first administrator, notices, statistics, the audit log, exports and erasures."`
 
 	DB     dbCmd     `cmd:"" name:"db" help:"Look at the database, bring its schema up to date, check it."`
 	Backup backupCmd `cmd:"" help:"Back the database and the files up, and restore them."`

@@ -174,25 +174,36 @@ func (c *userListCmd) Run(g *globals) error {
 	})
 }
 
-// pages collects up to limit objects of a list that goes on by after.
+// pages collects up to limit objects of a list that goes on by after or by cursor.
 func (s *session) pages(path string, q url.Values, name string, limit int) (all []json.RawMessage, err error) {
 	for limit > 0 {
 		q.Set("limit", strconv.Itoa(min(limit, 200)))
-		var page map[string]json.RawMessage
-		if err := s.get(path+"?"+q.Encode(), &page); err != nil {
+		var text json.RawMessage
+		if err := s.get(path+"?"+q.Encode(), &text); err != nil {
 			return nil, err
 		}
+		var page map[string]json.RawMessage
 		var objects []json.RawMessage
-		var next *int64
-		err := errors.Join(json.Unmarshal(page[name], &objects), json.Unmarshal(page["next_after"], &next))
+		var next struct {
+			After  *int64  `json:"next_after"`
+			Cursor *string `json:"next_cursor"`
+		}
+		err := errors.Join(json.Unmarshal(text, &page), json.Unmarshal(text, &next))
+		if err == nil {
+			err = json.Unmarshal(page[name], &objects)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read answer: %w", err)
 		}
 		all, limit = append(all, objects...), limit-len(objects)
-		if next == nil {
-			break
+		switch {
+		case next.After != nil:
+			q.Set("after", strconv.FormatInt(*next.After, 10))
+		case next.Cursor != nil:
+			q.Set("cursor", *next.Cursor)
+		default:
+			return all, nil
 		}
-		q.Set("after", strconv.FormatInt(*next, 10))
 	}
 	return all, nil
 }
