@@ -37,6 +37,7 @@ type cli struct {
 	Chat    chatCmd    `cmd:"" help:"Look at chats, change who is in them, send and read."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
 	Payment paymentCmd `cmd:"" help:"Store, complete and list transactions of money, and show balances."`
+	Ticket  ticketCmd  `cmd:"" help:"Look at support tickets, answer and change them."`
 	Admin   adminCmd   `cmd:"" help:"The first administrator, notices, statistics, the audit log, exports and erasures."`
 
 	DB     dbCmd     `cmd:"" name:"db" help:"Look at the database, bring its schema up to date, check it."`
