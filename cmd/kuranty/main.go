@@ -40,6 +40,8 @@ type cli struct {
 	Ticket  ticketCmd  `cmd:"" help:"Look at support tickets, answer and change them."`
 	Admin   adminCmd   `cmd:"" help:"The first administrator, notices, statistics, the audit log, exports and erasures."`
 
+	Status statusCmd `cmd:"" help:"How the server is, and its maintenance."`
+
 	DB     dbCmd     `cmd:"" name:"db" help:"Look at the database, bring its schema up to date, check it."`
 	Backup backupCmd `cmd:"" help:"Back the database and the files up, and restore them."`
 	Seed   seedCmd   `cmd:"" help:"Fill a database with people to try things with."`

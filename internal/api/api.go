@@ -30,6 +30,7 @@ import (
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/privacy"
+	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/tickets"
 )
 
@@ -72,6 +73,8 @@ type Options struct {
 	Privacy *privacy.Service
 	// Payments keeps transactions of money; without it the operations about them answer 403.
 	Payments *payments.Service
+	// Status is how the service is; without it the operations about that and maintenance answer 403.
+	Status *status.Service
 	// ErasureGrace is how long the end of an account can be taken back.
 	ErasureGrace time.Duration
 	// Stats adds to the statistics that administrators see; nil adds nothing.

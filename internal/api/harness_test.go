@@ -25,6 +25,7 @@ import (
 	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/privacy"
+	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/store"
 	"github.com/kuranty/kuranty/internal/tickets"
 )
@@ -38,6 +39,7 @@ type server struct {
 	accounts *identity.Accounts
 	files    *files.Service
 	payments *payments.Service
+	status   *status.Service
 	tickets  *tickets.Service
 	api      *api.API
 	document *document
@@ -109,8 +111,9 @@ func start(t testing.TB, o options) *server {
 	t.Cleanup(func() { s.files.Close() })
 	s.payments = payments.New(payments.Options{Store: s.store.Payments(), Clock: s.clock})
 	s.tickets = tickets.NewService(tickets.Options{Store: s.store.Tickets(), Clock: s.clock})
+	s.status = status.New(status.Options{Store: s.store.StatusPage(), Clock: s.clock, Logger: logger, Probes: []status.Probe{steady("database"), steady("log")}})
 	guard, err := privacy.New(privacy.Options{
-		Parts: []privacy.Part{s.tickets.Personal(), s.payments.Part()},
+		Parts: []privacy.Part{s.status, s.tickets.Personal(), s.payments.Part()},
 		Store: s.store.Privacy(), Chats: s.chats, Accounts: s.accounts, Files: s.files, Folder: filepath.Join(t.TempDir(), "exports"), Clock: s.clock, Logger: logger,
 	})
 	if err != nil {
@@ -118,7 +121,7 @@ func start(t testing.TB, o options) *server {
 	}
 	t.Cleanup(func() { guard.Close() })
 	ao := api.Options{
-		Privacy: guard, Tickets: s.tickets, Payments: s.payments,
+		Privacy: guard, Status: s.status, Tickets: s.tickets, Payments: s.payments,
 		Chats: s.chats, Accounts: s.accounts, Files: s.files, Typing: s, Replies: s.store, Links: links{s.files},
 		Presence: chat.NewPresence(chat.PresenceOptions{Store: s.store.Chat(), Changed: func(int64, bool, int64) {}, Clock: s.clock}),
 		Clock:    s.clock, Logger: logger, RequestsPerMinute: -1, AnonymousPerMinute: -1,

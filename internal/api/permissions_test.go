@@ -13,6 +13,7 @@ import (
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/payments"
+	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/tickets"
 )
 
@@ -132,6 +133,16 @@ func (g *stage) set(t *testing.T, p permission) {
 	}
 	if needs("ticket") || needs("answer") {
 		g.setTicket(t)
+	}
+	if needs("planned") || needs("running") {
+		m, err := s.status.Plan(ctx, "key:test", status.Plan{Title: "Disks"})
+		must(err)
+		g.names["planned"] = m.ID
+		if needs("running") {
+			_, err = s.status.Start(ctx, "key:test", m.ID)
+			must(err)
+			g.names["running"] = m.ID
+		}
 	}
 	if needs("doomed") {
 		g.names["doomed"] = fmt.Sprint(s.person(fmt.Sprintf("Doomed%d", g.made)).id)

@@ -21,6 +21,7 @@ func (a *API) routes() {
 	a.otherRoutes()
 	a.ticketRoutes()
 	a.paymentRoutes()
+	a.statusRoutes()
 	a.ownPrivacyRoutes()
 	a.adminRoutes()
 	a.adminPeopleRoutes()

@@ -60,6 +60,7 @@ const (
 	UploadIncomplete   Code = "upload_incomplete"
 	NotReady           Code = "not_ready"
 	UploadOffset       Code = "upload_offset"
+	MaintenanceState   Code = "maintenance_state"
 	RepliesBlocked     Code = "replies_blocked"
 	Insufficient       Code = "insufficient_balance"
 	BalanceLimit       Code = "balance_limit"
@@ -100,6 +101,7 @@ var statuses = map[Code][3]int{
 	UploadIncomplete:   {409, 409, 409},
 	NotReady:           {409, 409, 409},
 	UploadOffset:       {409, 409, 409},
+	MaintenanceState:   {409, 409, 409},
 	RepliesBlocked:     {403, 403, 403},
 	Insufficient:       {409, 409, 409},
 	BalanceLimit:       {409, 409, 409},

@@ -11,6 +11,7 @@ import (
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/privacy"
+	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/store"
 	"github.com/kuranty/kuranty/internal/tickets"
 )
@@ -69,6 +70,9 @@ var sentinels = []struct {
 	{payments.ErrOverflow, BalanceLimit},
 	{payments.ErrCursor, BadRequest},
 
+	{status.ErrNotFound, NotFound},
+	{status.ErrCursor, BadRequest},
+
 	{context.DeadlineExceeded, Unavailable},
 	{context.Canceled, Unavailable},
 
@@ -112,6 +116,7 @@ func (e *Error) typed(err error) bool {
 		offset   *files.OffsetError
 		body     *http.MaxBytesError
 		missing  *chat.UnknownUsersError
+		phase    *status.PhaseError
 		blocked  *tickets.BlockedError
 		often    *tickets.RateError
 		paid     *payments.ConflictError
@@ -143,6 +148,8 @@ func (e *Error) typed(err error) bool {
 		e.Details = map[string]any{"replies_blocked_until": time.UnixMilli(blocked.Until).UTC(), "retry_after": seconds(blocked.RetryAfter)}
 	case errors.As(err, &often):
 		e.Code, e.RetryAfter, e.Limit, e.Window = RateLimited, often.RetryAfter, often.Limit, often.Window
+	case errors.As(err, &phase):
+		e.Code, e.Details = MaintenanceState, map[string]any{"state": string(phase.Phase)}
 	default:
 		return false
 	}
@@ -168,6 +175,8 @@ func fields(err error, found []Field) []Field {
 			reason = TooLong
 		}
 		return append(found, Field{Name: e.Field, Reason: reason, Limit: int64(e.Limit)})
+	case *status.FieldError:
+		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
 	case *identity.FieldError:
 		return append(found, Field{Name: e.Field, Reason: e.Reason})
 	case *payments.FieldError:

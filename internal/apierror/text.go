@@ -74,6 +74,7 @@ var texts = map[Code]text{
 	UploadIncomplete:   {"The upload is not complete.", "Файл загружен не полностью."},
 	NotReady:           {"It is not ready yet.", "Ещё не готово."},
 	UploadOffset:       {"The upload continues elsewhere.", "Загрузка продолжается с другого места."},
+	MaintenanceState:   {"This maintenance has not begun, or has begun or ended already.", "Эти работы ещё не начались, уже начались или закончились."},
 	RepliesBlocked:     {"Replies are blocked for a time.", "Ответы на время заблокированы."},
 	Insufficient:       {"The balance is too low for this.", "На балансе недостаточно средств."},
 	BalanceLimit:       {"The balance cannot be that high.", "Баланс не может быть таким большим."},

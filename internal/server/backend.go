@@ -25,6 +25,7 @@ import (
 	"github.com/kuranty/kuranty/internal/outbox"
 	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/privacy"
+	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/store"
 	"github.com/kuranty/kuranty/internal/tickets"
 )
@@ -41,6 +42,7 @@ type backend struct {
 	privacy  *privacy.Service
 	tickets  *tickets.Service
 	payments *payments.Service
+	status   *status.Service
 	presence *chat.Presence
 	typing   *chat.Typing
 	channels *channels.Channels
@@ -101,8 +103,9 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 	b.chats = chat.New(chatOptions(c, b.store))
 	b.payments = payments.New(payments.Options{Store: b.store.Payments()})
 	b.tickets = tickets.NewService(tickets.Options{Store: b.store.Tickets()})
+	b.status = status.New(status.Options{Store: b.store.StatusPage(), Probes: s.probes(b), Logger: s.log})
 	b.privacy, err = privacy.New(privacy.Options{
-		Store: b.store.Privacy(), Chats: b.chats, Accounts: b.accounts, Files: b.files, Parts: []privacy.Part{b.tickets.Personal(), b.payments.Part()},
+		Store: b.store.Privacy(), Chats: b.chats, Accounts: b.accounts, Files: b.files, Parts: []privacy.Part{b.status, b.tickets.Personal(), b.payments.Part()},
 		Folder: filepath.Join(s.dir.Path(), exportsDir), RetentionDays: c.Chat.RetentionDays, Logger: s.log,
 		Purged: func(chat int64) { b.channels.Purged(chat) },
 	})
@@ -228,7 +231,7 @@ func (b *backend) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	parts := []func(context.Context) error{
-		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.privacy.Run, b.sweepFiles, b.index,
+		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.privacy.Run, b.status.Run, b.sweepFiles, b.index,
 	}
 	if b.chequite != nil {
 		parts = append(parts, b.chequite.Run)
