@@ -114,8 +114,14 @@ func TestChangeAndEventAreOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, do := range map[string]func() error{
-			"raise":       func() error { _, _, err := bad.Raise(ctx, "", alerts.Draft{Title: "y", Severity: alerts.Low}); return err },
-			"fold":        func() error { _, _, err := bad.Raise(ctx, "", alerts.Draft{Title: "x", Severity: alerts.Low}); return err },
+			"raise": func() error {
+				_, _, err := bad.Raise(ctx, "", alerts.Draft{Title: "y", Severity: alerts.Low})
+				return err
+			},
+			"fold": func() error {
+				_, _, err := bad.Raise(ctx, "", alerts.Draft{Title: "x", Severity: alerts.Low})
+				return err
+			},
 			"acknowledge": func() error { _, err := bad.Acknowledge(ctx, "", a.ID); return err },
 			"resolve":     func() error { _, err := bad.Resolve(ctx, "", a.ID); return err },
 			"scan":        func() error { _, err := bad.Scan(ctx, "", alerts.Full, ""); return err },

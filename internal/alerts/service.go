@@ -260,7 +260,10 @@ func (s *Service) fold(ctx context.Context, tx Tx, a, n *Alert, by string, now i
 			return err
 		}
 	} else { // what a service said last is what is so now
-		a.Title, a.User, a.Metadata = n.Title, n.User, n.Metadata
+		a.Title = n.Title
+		if string(n.Metadata) != "{}" {
+			a.User, a.Metadata = n.User, n.Metadata
+		}
 		a.Description, a.Category, a.Source = cmp.Or(n.Description, a.Description), cmp.Or(n.Category, a.Category), cmp.Or(n.Source, a.Source)
 	}
 	if a.AnnouncedAt != 0 && now >= a.AnnouncedAt && now-a.AnnouncedAt < announceEvery.Milliseconds() {

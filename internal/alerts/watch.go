@@ -37,9 +37,9 @@ func About(user int64, address string) string {
 
 // The bounds of what waits and of what is remembered.
 const (
-	queued     = 4096   // observations that Run has not looked at yet
-	maxTallies = 20_000 // subjects that are counted
-	maxPending = 1000   // alerts that could not be stored yet
+	queued     = 4096 // observations that Run has not looked at yet
+	maxTallies = 5000 // subjects that are counted, each with up to rule.n times
+	maxPending = 1000 // alerts that could not be stored yet
 	// maxLoud is how many subjects of a kind have alerts of their own within a window; all
 	// further ones share one, of the subject "others".
 	maxLoud   = 20

@@ -19,11 +19,13 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/kuranty/kuranty/internal/alerts"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/files"
@@ -32,6 +34,7 @@ import (
 	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/tickets"
+	"github.com/kuranty/kuranty/internal/trust"
 )
 
 // Presence tells who is there.
@@ -55,6 +58,21 @@ type Replies interface {
 	DropReply(ctx context.Context, principal, key string) error
 }
 
+// Watcher is told of requests that may be an attack. Its methods must not block.
+type Watcher interface {
+	// TokenRefused tells of a token or key that is forged, expired or revoked.
+	TokenRefused(address string)
+	// RateLimited tells of a request that was refused because there were too many, of a user
+	// or, if that is 0, from an address.
+	RateLimited(user int64, address string)
+}
+
+// nobody watches.
+type nobody struct{}
+
+func (nobody) TokenRefused(string)       {}
+func (nobody) RateLimited(int64, string) {}
+
 // Options configure an [API]. What has no default must be given.
 type Options struct {
 	Chats    *chat.Service
@@ -63,9 +81,9 @@ type Options struct {
 	Files    *files.Service
 	Presence Presence
 	Typing   Typing
-	Replies  Replies
 	// Tickets is nil if there are none; the operations about them then answer 403.
 	Tickets *tickets.Service
+	Replies Replies
 	Links   chatjson.Links
 	// NoAdminReads keeps administrators from reading messages of chats.
 	NoAdminReads bool
@@ -75,6 +93,11 @@ type Options struct {
 	Payments *payments.Service
 	// Status is how the service is; without it the operations about that and maintenance answer 403.
 	Status *status.Service
+	// Trust keeps identities and their verifications; without it the operations about them
+	// answer 403.
+	Trust *trust.Service
+	// Alerts keeps what should be looked at; without it the operations about it answer 403.
+	Alerts *alerts.Service
 	// ErasureGrace is how long the end of an account can be taken back.
 	ErasureGrace time.Duration
 	// Stats adds to the statistics that administrators see; nil adds nothing.
@@ -95,6 +118,8 @@ type Options struct {
 	BodyBytes int64
 	// UploadBytes bounds the body of an upload; zero means 26 MiB.
 	UploadBytes int64
+	// Watch, if not nil, is told of what may be an attack.
+	Watch Watcher
 	// Version is shown in the document.
 	Version string
 	// Clock defaults to time.Now, Logger to slog.Default().
@@ -129,6 +154,12 @@ func New(o Options) (*API, error) {
 	a := &API{o: o, log: o.Logger, json: chatjson.New(o.Links).WithEmails(o.Chats.Options().EmailVisibility), mux: http.NewServeMux()}
 	a.perUser = newLimiter(o.RequestsPerMinute, o.Clock)
 	a.perAddress = newLimiter(o.AnonymousPerMinute, o.Clock)
+	a.perUser.refused = func(who string) {
+		if user, err := strconv.ParseInt(who, 10, 64); err == nil {
+			o.Watch.RateLimited(user, "")
+		}
+	}
+	a.perAddress.refused = func(who string) { o.Watch.RateLimited(0, who) }
 	origins, err := newOrigins(o.Origins)
 	if err != nil {
 		return nil, err
@@ -144,6 +175,9 @@ func New(o Options) (*API, error) {
 }
 
 func defaults(o *Options) {
+	if o.Watch == nil {
+		o.Watch = nobody{}
+	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/alerts"
 	"github.com/kuranty/kuranty/internal/api"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/chatjson"
@@ -28,6 +29,7 @@ import (
 	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/store"
 	"github.com/kuranty/kuranty/internal/tickets"
+	"github.com/kuranty/kuranty/internal/trust"
 )
 
 // server is the API on a real database, behind a real socket.
@@ -39,8 +41,11 @@ type server struct {
 	accounts *identity.Accounts
 	files    *files.Service
 	payments *payments.Service
+	alerts   *alerts.Service
 	status   *status.Service
 	tickets  *tickets.Service
+	trust    *trust.Service
+	codes    chan trust.Mail
 	api      *api.API
 	document *document
 	log      *bytes.Buffer
@@ -109,11 +114,22 @@ func start(t testing.TB, o options) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.files.Close() })
+	if s.alerts, err = alerts.New(alerts.Options{Store: s.store.Alerts(), Inspect: plain{}, Clock: s.clock, Logger: logger}); err != nil {
+		t.Fatal(err)
+	}
 	s.payments = payments.New(payments.Options{Store: s.store.Payments(), Clock: s.clock})
 	s.tickets = tickets.NewService(tickets.Options{Store: s.store.Tickets(), Clock: s.clock})
 	s.status = status.New(status.Options{Store: s.store.StatusPage(), Clock: s.clock, Logger: logger, Probes: []status.Probe{steady("database"), steady("log")}})
+	s.codes = make(chan trust.Mail, 10)
+	s.trust, err = trust.New(trust.Options{
+		Store: s.store.Trust(), Secret: []byte(strings.Repeat("t", 32)), Clock: s.clock, Logger: logger, PerHour: -1,
+		Mailer: func(_ context.Context, m trust.Mail) error { s.codes <- m; return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	guard, err := privacy.New(privacy.Options{
-		Parts: []privacy.Part{s.status, s.tickets.Personal(), s.payments.Part()},
+		Parts: []privacy.Part{s.alerts.Part(), s.status, s.tickets.Personal(), s.payments.Part(), s.trust.Personal()},
 		Store: s.store.Privacy(), Chats: s.chats, Accounts: s.accounts, Files: s.files, Folder: filepath.Join(t.TempDir(), "exports"), Clock: s.clock, Logger: logger,
 	})
 	if err != nil {
@@ -121,7 +137,7 @@ func start(t testing.TB, o options) *server {
 	}
 	t.Cleanup(func() { guard.Close() })
 	ao := api.Options{
-		Privacy: guard, Status: s.status, Tickets: s.tickets, Payments: s.payments,
+		Privacy: guard, Alerts: s.alerts, Status: s.status, Payments: s.payments, Trust: s.trust, Tickets: s.tickets,
 		Chats: s.chats, Accounts: s.accounts, Files: s.files, Typing: s, Replies: s.store, Links: links{s.files},
 		Presence: chat.NewPresence(chat.PresenceOptions{Store: s.store.Chat(), Changed: func(int64, bool, int64) {}, Clock: s.clock}),
 		Clock:    s.clock, Logger: logger, RequestsPerMinute: -1, AnonymousPerMinute: -1,

@@ -17,6 +17,8 @@ const limitsKept = 50_000
 type limiter struct {
 	perMinute int // negative is no limit
 	clock     func() time.Time
+	// refused is told who asked too often.
+	refused func(who string)
 
 	mu   sync.Mutex
 	held map[string]*rate.Limiter
@@ -38,6 +40,7 @@ func (l *limiter) take(who string) error {
 		return nil
 	}
 	r.CancelAt(now)
+	l.refused(who)
 	return &apierror.Error{Code: apierror.RateLimited, Limit: l.perMinute, Window: time.Minute, RetryAfter: wait}
 }
 

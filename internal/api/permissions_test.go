@@ -10,11 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/alerts"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/payments"
 	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/tickets"
+	"github.com/kuranty/kuranty/internal/trust"
 )
 
 //go:embed testdata/permissions.txt
@@ -144,6 +147,19 @@ func (g *stage) set(t *testing.T, p permission) {
 			g.names["running"] = m.ID
 		}
 	}
+	if needs("identity") || needs("proof") {
+		g.setIdentity(t)
+	}
+	if needs("alert") {
+		a, _, err := s.alerts.Raise(ctx, "key:test", alerts.Draft{Title: "alert " + g.names["cell"], Severity: alerts.High})
+		must(err)
+		g.names["alert"] = alerts.AlertName(a.ID)
+	}
+	if needs("scan") {
+		scan, err := s.alerts.Scan(ctx, "key:test", alerts.Quick, "")
+		must(err)
+		g.names["scan"] = alerts.ScanName(scan.ID)
+	}
 	if needs("doomed") {
 		g.names["doomed"] = fmt.Sprint(s.person(fmt.Sprintf("Doomed%d", g.made)).id)
 	}
@@ -224,6 +240,31 @@ func (g *stage) setGroup(t *testing.T, p permission) {
 	must(err)
 	g.names["invite"], g.names["invitename"] = in.ID, listed[0].ID
 }
+
+// setIdentity makes an identity of memb, where none has one, and a verification that an
+// operator is to decide.
+func (g *stage) setIdentity(t *testing.T) {
+	t.Helper()
+	ctx, memb := t.Context(), g.who["memb"].id
+	by := trust.Caller{User: memb, Actor: event.User(memb)}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, who := range g.who {
+		must(g.s.trust.Personal().Erase(ctx, who.id))
+	}
+	i, err := g.s.trust.Create(ctx, by, trust.NewIdentity{Username: "memb", PublicKey: aKey})
+	must(err)
+	v, err := g.s.trust.Begin(ctx, by, trust.NewVerification{Type: trust.Document})
+	must(err)
+	g.names["identity"], g.names["proof"] = i.ID, v.ID
+}
+
+// aKey is an Ed25519 public key.
+const aKey = "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29"
 
 func (g *stage) username(t *testing.T, role string) string {
 	t.Helper()

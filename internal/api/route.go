@@ -132,6 +132,9 @@ func (a *API) repeatResponses(path string, o op) {
 // refuse turns an error into the reply. What is our own fault is logged.
 func (a *API) refuse(c *call, err error) error {
 	e := apierror.From(err)
+	if e.Code == apierror.RateLimited {
+		a.o.Watch.RateLimited(c.User, network(c.address))
+	}
 	if e.Code == apierror.Internal && !errors.Is(err, context.Canceled) {
 		a.log.Error("request failed", "request_id", c.id, "method", c.r.Method, "path", c.r.Pattern, "error", err)
 	}
@@ -172,6 +175,7 @@ func (a *API) authenticate(ctx context.Context, c *call, access Access) error {
 	who, err := a.o.Accounts.Authenticate(ctx, token)
 	if err != nil {
 		if e := apierror.From(err); e.Code == apierror.Unauthorized { // who guesses tokens is bounded like who has none
+			a.o.Watch.TokenRefused(stranger)
 			if limited := a.perAddress.take(stranger); limited != nil {
 				return limited
 			}

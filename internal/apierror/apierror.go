@@ -64,6 +64,9 @@ const (
 	RepliesBlocked     Code = "replies_blocked"
 	Insufficient       Code = "insufficient_balance"
 	BalanceLimit       Code = "balance_limit"
+	AlreadyExists      Code = "already_exists"
+	AlreadyDecided     Code = "already_decided"
+	NoMailer           Code = "no_mailer"
 )
 
 // statuses are the HTTP statuses in contracts A, B and C.
@@ -105,6 +108,9 @@ var statuses = map[Code][3]int{
 	RepliesBlocked:     {403, 403, 403},
 	Insufficient:       {409, 409, 409},
 	BalanceLimit:       {409, 409, 409},
+	AlreadyExists:      {409, 409, 409},
+	AlreadyDecided:     {409, 409, 409},
+	NoMailer:           {403, 403, 403},
 }
 
 // Codes returns every code there is.

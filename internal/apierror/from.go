@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/kuranty/kuranty/internal/alerts"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
@@ -14,6 +15,7 @@ import (
 	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/store"
 	"github.com/kuranty/kuranty/internal/tickets"
+	"github.com/kuranty/kuranty/internal/trust"
 )
 
 // sentinels are errors that mean the same wherever they come from.
@@ -58,12 +60,24 @@ var sentinels = []struct {
 	{tickets.ErrNotFound, NotFound},
 	{tickets.ErrForbidden, Forbidden},
 
+	{alerts.ErrNotFound, NotFound},
+	{alerts.ErrResolved, AlreadyDecided},
+	{alerts.ErrCursor, BadRequest},
+
 	{privacy.ErrNotFound, NotFound},
 	{privacy.ErrNotReady, NotReady},
 	{privacy.ErrUnderWay, TooLate},
 	{privacy.ErrLastAdmin, LastAdmin},
 	{privacy.ErrMode, BadRequest},
 	{privacy.ErrCursor, BadRequest},
+
+	{trust.ErrNotFound, NotFound},
+	{trust.ErrForbidden, Forbidden},
+	{trust.ErrExists, AlreadyExists},
+	{trust.ErrState, AlreadyDecided},
+	{trust.ErrExpired, InvalidToken},
+	{trust.ErrNoMailer, NoMailer},
+	{trust.ErrMail, Unavailable},
 
 	{payments.ErrNotFound, NotFound},
 	{payments.ErrInsufficient, Insufficient},
@@ -120,6 +134,7 @@ func (e *Error) typed(err error) bool {
 		blocked  *tickets.BlockedError
 		often    *tickets.RateError
 		paid     *payments.ConflictError
+		begun    *trust.RateError
 	)
 	switch {
 	case errors.As(err, &conflict):
@@ -148,6 +163,8 @@ func (e *Error) typed(err error) bool {
 		e.Details = map[string]any{"replies_blocked_until": time.UnixMilli(blocked.Until).UTC(), "retry_after": seconds(blocked.RetryAfter)}
 	case errors.As(err, &often):
 		e.Code, e.RetryAfter, e.Limit, e.Window = RateLimited, often.RetryAfter, often.Limit, often.Window
+	case errors.As(err, &begun):
+		e.Code, e.RetryAfter, e.Limit, e.Window = RateLimited, begun.RetryAfter, begun.Limit, begun.Window
 	case errors.As(err, &phase):
 		e.Code, e.Details = MaintenanceState, map[string]any{"state": string(phase.Phase)}
 	default:
@@ -175,7 +192,19 @@ func fields(err error, found []Field) []Field {
 			reason = TooLong
 		}
 		return append(found, Field{Name: e.Field, Reason: reason, Limit: int64(e.Limit)})
+	case *trust.FieldError:
+		if e.Reason == "is required" {
+			return append(found, Field{Name: e.Field, Reason: Required})
+		}
+		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
+	case *trust.TakenError:
+		return append(found, Field{Name: e.Field, Reason: Taken})
 	case *status.FieldError:
+		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
+	case *alerts.FieldError:
+		if e.Reason == "is required" {
+			return append(found, Field{Name: e.Field, Reason: Required})
+		}
 		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
 	case *identity.FieldError:
 		return append(found, Field{Name: e.Field, Reason: e.Reason})

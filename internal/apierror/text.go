@@ -78,6 +78,9 @@ var texts = map[Code]text{
 	RepliesBlocked:     {"Replies are blocked for a time.", "Ответы на время заблокированы."},
 	Insufficient:       {"The balance is too low for this.", "На балансе недостаточно средств."},
 	BalanceLimit:       {"The balance cannot be that high.", "Баланс не может быть таким большим."},
+	AlreadyExists:      {"There is one already.", "Такой объект уже есть."},
+	AlreadyDecided:     {"This is decided already.", "Решение уже принято."},
+	NoMailer:           {"This server cannot send e-mail.", "Этот сервер не отправляет электронную почту."},
 }
 
 // reasons complete a sentence that begins with the name of the field.

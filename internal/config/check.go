@@ -57,6 +57,7 @@ func (l *loader) check() {
 	l.checkStorage(c)
 	l.checkAuth(c)
 	l.checkChat(c)
+	l.checkAlerts(&c.Alerts)
 	if n := c.WebSocket.CompressionLevel; n > 9 {
 		l.wrong("websocket.compression_level", "must be 1 to 9")
 	}

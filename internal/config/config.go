@@ -26,6 +26,7 @@ type Config struct {
 	Auth       Auth       `key:"auth"`
 	Chat       Chat       `key:"chat"`
 	Events     Events     `key:"events"`
+	Alerts     Alerts     `key:"alerts"`
 	Backup     Backup     `key:"backup"`
 	Log        Log        `key:"log"`
 	Client     Client     `key:"client"`

@@ -69,6 +69,8 @@ type Options struct {
 	// Mailer sends mail; it may block, its context says for how long. Without it nothing
 	// is sent, which is logged.
 	Mailer func(context.Context, Mail) error
+	// Watch, if not nil, is told of what may be an attack.
+	Watch Watcher
 	// Now is the clock, Logger the log; nil means time.Now and slog.Default().
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -85,13 +87,29 @@ type Limits struct {
 	Registrations, Mails int
 }
 
+// Watcher is told of what may be an attack. Its methods must not block.
+type Watcher interface {
+	// SignInFailed tells of a password that was wrong or came too often. user is 0 if there
+	// is no such account, address empty if it is not known.
+	SignInFailed(user int64, address string)
+	// TokenReused tells of a refresh token that was used after it had been replaced: its
+	// session has been revoked.
+	TokenReused(user int64, address string)
+}
+
+// nobody watches.
+type nobody struct{}
+
+func (nobody) SignInFailed(int64, string) {}
+func (nobody) TokenReused(int64, string)  {}
+
 // Mail is a message to a person. What it says is the mailer's.
 type Mail struct {
-	// Kind is [MailReset] or [MailVerify].
+	// Kind is [MailReset], [MailVerify] or [MailCode].
 	Kind string
 	// To is the address, Name and Lang who is addressed and in which language (may be empty).
 	To, Name, Lang string
-	// Token is the secret to be sent, valid until Expires.
+	// Token is the secret to be sent, valid until Expires; of [MailCode] it is six digits.
 	Token   string
 	Expires time.Time
 }
@@ -100,6 +118,8 @@ type Mail struct {
 const (
 	MailReset  = "reset"
 	MailVerify = "verify"
+	// MailCode proves an address to package trust.
+	MailCode = "code"
 )
 
 // Accounts keeps people's accounts, their sessions and the API keys of services, and
@@ -209,6 +229,9 @@ func defaults(o *Options) {
 	setDefault(&o.External.NameClaim, "name")
 	setDefault(&o.External.EmailClaim, "email")
 	setDefault(&o.External.PictureClaim, "picture")
+	if o.Watch == nil {
+		o.Watch = nobody{}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

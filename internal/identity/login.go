@@ -34,10 +34,12 @@ func (a *Accounts) Login(ctx context.Context, login, password string, d Device) 
 	}
 	now := a.ticks()
 	if err := a.byAddress.allow(who.address, now); err != nil {
+		a.o.Watch.SignInFailed(acc.ID, who.address)
 		return Grant{}, err
 	}
 	if err := a.byAccount.allow(who.account, now); err != nil {
 		a.byAddress.undo(who.address)
+		a.o.Watch.SignInFailed(acc.ID, who.address)
 		return Grant{}, err
 	}
 	right, weak, err := a.hash.verify(ctx, acc.PasswordHash, password)
@@ -47,6 +49,7 @@ func (a *Accounts) Login(ctx context.Context, login, password string, d Device) 
 		return Grant{}, err
 	}
 	if !right {
+		a.o.Watch.SignInFailed(acc.ID, who.address)
 		return Grant{}, ErrInvalidCredentials
 	}
 	a.byAddress.undo(who.address)
@@ -158,6 +161,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, current, repla
 		return err
 	}
 	if !right {
+		a.o.Watch.SignInFailed(acc.ID, "")
 		return ErrInvalidCredentials
 	}
 	a.byAccount.clear(key)

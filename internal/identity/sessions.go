@@ -162,6 +162,9 @@ func (a *Accounts) Refresh(ctx context.Context, raw string, d Device) (Grant, er
 		g = Grant{RefreshToken: current.String(), Session: s}
 		return tx.SaveRefresh(ctx, s)
 	})
+	if errors.Is(errors.Join(err, refused), ErrTokenReused) {
+		a.o.Watch.TokenReused(found.User, addressKey(d.Address))
+	}
 	if err != nil {
 		return Grant{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/alerts"
 	"github.com/kuranty/kuranty/internal/api"
 	"github.com/kuranty/kuranty/internal/channels"
 	"github.com/kuranty/kuranty/internal/chat"
@@ -28,6 +29,7 @@ import (
 	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/store"
 	"github.com/kuranty/kuranty/internal/tickets"
+	"github.com/kuranty/kuranty/internal/trust"
 )
 
 // backend is what stands on the database: accounts, chats, files, the event log, and
@@ -40,8 +42,10 @@ type backend struct {
 	chats    *chat.Service
 	files    *files.Service
 	privacy  *privacy.Service
-	tickets  *tickets.Service
 	payments *payments.Service
+	alerts   *alerts.Service
+	trust    *trust.Service
+	tickets  *tickets.Service
 	status   *status.Service
 	presence *chat.Presence
 	typing   *chat.Typing
@@ -89,6 +93,9 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 			err = errors.Join(err, b.store.Close())
 		}
 	}()
+	if b.alerts, err = s.newAlerts(b); err != nil {
+		return err
+	}
 	if b.accounts, err = s.newAccounts(b); err != nil {
 		return err
 	}
@@ -101,11 +108,14 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 	}
 	b.links = newLinks(b.files, c.HTTPServer.PublicURL)
 	b.chats = chat.New(chatOptions(c, b.store))
-	b.payments = payments.New(payments.Options{Store: b.store.Payments()})
 	b.tickets = tickets.NewService(tickets.Options{Store: b.store.Tickets()})
+	b.payments = payments.New(payments.Options{Store: b.store.Payments()})
 	b.status = status.New(status.Options{Store: b.store.StatusPage(), Probes: s.probes(b), Logger: s.log})
+	if b.trust, err = s.newTrust(b); err != nil {
+		return err
+	}
 	b.privacy, err = privacy.New(privacy.Options{
-		Store: b.store.Privacy(), Chats: b.chats, Accounts: b.accounts, Files: b.files, Parts: []privacy.Part{b.status, b.tickets.Personal(), b.payments.Part()},
+		Store: b.store.Privacy(), Chats: b.chats, Accounts: b.accounts, Files: b.files, Parts: []privacy.Part{b.status, b.tickets.Personal(), b.payments.Part(), b.trust.Personal(), b.alerts.Part()},
 		Folder: filepath.Join(s.dir.Path(), exportsDir), RetentionDays: c.Chat.RetentionDays, Logger: s.log,
 		Purged: func(chat int64) { b.channels.Purged(chat) },
 	})
@@ -132,6 +142,18 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 	return nil
 }
 
+// newTrust returns identities and their verifications, which are sent codes by the mailer of
+// the accounts.
+func (s *Server) newTrust(b *backend) (*trust.Service, error) {
+	o := trust.Options{Store: b.store.Trust(), Secret: derived(s.cfg.Auth.Secret, "codes of verifications"), Logger: s.log}
+	if send := s.o.Mailer; send != nil {
+		o.Mailer = func(ctx context.Context, m trust.Mail) error {
+			return send(ctx, identity.Mail{Kind: identity.MailCode, To: m.To, Name: m.Name, Lang: m.Lang, Token: m.Code, Expires: m.Expires})
+		}
+	}
+	return trust.New(o)
+}
+
 // derived is a key for one purpose, made of a secret.
 func derived(secret, purpose string) []byte {
 	h := hmac.New(sha256.New, []byte(secret))
@@ -143,7 +165,8 @@ func derived(secret, purpose string) []byte {
 func (s *Server) newAccounts(b *backend) (*identity.Accounts, error) {
 	c := s.cfg
 	o := AccountOptions(c)
-	o.Logger = s.log
+	o.Watch = watcher{b.alerts}
+	o.Logger, o.Mailer = s.log, s.o.Mailer
 	o.AvatarURL = func(file string) string {
 		url, _ := b.links.Avatar(file)
 		return url
@@ -231,7 +254,7 @@ func (b *backend) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	parts := []func(context.Context) error{
-		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.privacy.Run, b.status.Run, b.sweepFiles, b.index,
+		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.privacy.Run, b.alerts.Run, b.trust.Run, b.status.Run, b.sweepFiles, b.index,
 	}
 	if b.chequite != nil {
 		parts = append(parts, b.chequite.Run)

@@ -169,7 +169,11 @@ func (s *Server) replace(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	return s.policy.Replace(po)
+	if err := s.policy.Replace(po); err != nil {
+		return err
+	}
+	s.inForce.Store(c)
+	return nil
 }
 
 // verifier returns the verifier of the keys under path in the configuration.

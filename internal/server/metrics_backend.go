@@ -16,13 +16,14 @@ var (
 	descSinkDone     = desc("log_announced_total", "Events that a sink has announced.", "sink")
 	descSinkRefused  = desc("log_refused_total", "Events that a sink refused for good; they are set aside in refused_events.", "sink")
 	descSinkFailures = desc("log_failures_total", "Times a sink failed and was tried again.", "sink")
+	descAlerts       = desc("alerts_total", "Alerts: raised are new, folded became part of one that stood, dropped are observations that did not fit the queue.", "outcome")
 	descMembersKept  = desc("membership_lookups_total", "Memberships looked up for subscriptions, by where they were found.", "in")
 )
 
 // backendDescriptions are the figures of what stands on the database.
 var backendDescriptions = []*prometheus.Desc{
 	descDatabaseUp, descWrites, descCommits, descCommitTime, descStatements, descQueries, descWritesBusy,
-	descSinkPosition, descSinkBehind, descSinkLag, descSinkDone, descSinkRefused, descSinkFailures, descMembersKept,
+	descSinkPosition, descSinkBehind, descSinkLag, descSinkDone, descSinkRefused, descSinkFailures, descAlerts, descMembersKept,
 }
 
 // collect reads the figures of what stands on the database.
@@ -53,6 +54,10 @@ func (b *backend) collect(out chan<- prometheus.Metric) {
 		counter(descSinkRefused, float64(k.Refused), k.Sink)
 		counter(descSinkFailures, float64(k.Failures), k.Sink)
 	}
+	a := b.alerts.Stats()
+	counter(descAlerts, float64(a.Raised), "raised")
+	counter(descAlerts, float64(a.Folded), "folded")
+	counter(descAlerts, float64(a.Dropped), "dropped")
 	known, asked := b.channels.Lookups()
 	counter(descMembersKept, float64(known), "memory")
 	counter(descMembersKept, float64(asked), "database")

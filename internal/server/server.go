@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kuranty/kuranty/internal/config"
+	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/policy"
 	"github.com/kuranty/kuranty/internal/seed"
 	"github.com/kuranty/kuranty/internal/serverapi"
@@ -29,6 +30,9 @@ type Options struct {
 	Demo bool
 	// RPC answers the calls of realtime clients; nil answers that there is nothing to call.
 	RPC realtime.RPC
+	// Mailer sends mail to people; it may block, its context says for how long. Without it
+	// nothing is sent, and what needs mail is refused.
+	Mailer func(context.Context, identity.Mail) error
 	// Out takes the first screen and the log. Nil is nowhere.
 	Out io.Writer
 	// Command is the program in the commands the first screen shows ("kuranty" if empty),
@@ -81,6 +85,8 @@ type Server struct {
 	publicMetrics bool
 
 	state atomic.Int32
+	// inForce is the configuration of the last reload, nil if there was none.
+	inForce atomic.Pointer[config.Config]
 }
 
 // Run serves until ctx ends, then stops gracefully (guarantees.md R37) and returns. The
@@ -109,6 +115,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	defer endCarry()
 	node, carry := run(nodeCtx, s.node.Run), run(carryCtx, func(ctx context.Context) error { return s.transport.Serve(ctx, ln, more...) })
 	behind := run(nodeCtx, s.backend.run)
+	watched := run(nodeCtx, s.watch)
 
 	tended := run(nodeCtx, func(ctx context.Context) error { tendMemory(ctx); return nil })
 	s.state.Store(running)
@@ -122,6 +129,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		drain, patience = 0, min(patience, brokenTimeout)
 		s.transport.StopWithin(patience)
 	}
+	s.keepBroken()
 	s.log.Info("stopping", "connections", sessions, "drain", drain)
 	endCarry()
 	limit, cancel := context.WithTimeout(outlive, patience)
@@ -132,7 +140,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	// The node ends after the listener: it closes sessions that were just being opened.
 	err = errors.Join(err, <-carry)
 	endNode()
-	return errors.Join(err, <-node, <-behind, <-tended, s.keep())
+	return errors.Join(err, <-node, <-behind, <-watched, <-tended, s.keep())
 }
 
 // listenMore opens the listeners beside the first.
