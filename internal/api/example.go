@@ -36,8 +36,8 @@ func exampleOf(r huma.Registry, name string, s *huma.Schema, depth int) any {
 			return nil
 		}
 	}
-	if choice := slices.Concat(s.OneOf, s.AnyOf); len(choice) > 0 {
-		return exampleOf(r, name, choice[0], depth)
+	if len(s.OneOf) > 0 {
+		return exampleOf(r, name, s.OneOf[0], depth)
 	}
 	if len(s.Enum) > 0 {
 		return s.Enum[0]

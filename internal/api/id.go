@@ -93,9 +93,10 @@ func (m *maybe[T]) pointer() *T {
 func (maybe[T]) Schema(r huma.Registry) *huma.Schema {
 	s := *r.Schema(reflect.TypeFor[T](), true, "")
 	if len(s.OneOf) > 0 {
-		// The library takes every value for null where that is a choice, so T itself refuses
-		// what is wrong.
-		return &huma.Schema{AnyOf: append(slices.Clone(s.OneOf), &huma.Schema{Type: "null"})}
+		null := &huma.Schema{Enum: []any{nil}} // the library does not know the type null
+		null.PrecomputeMessages()
+		s.OneOf = append(slices.Clone(s.OneOf), null)
+		return &s
 	}
 	s.Nullable = s.Type != "" // what may be anything may be null
 	return &s

@@ -200,6 +200,9 @@ func TestR35_TicketsAndHostileBodies(t *testing.T) {
 			t.Errorf("%s %s %.60s: %d, want %d: %s", c.method, c.path, c.body, got.status, c.status, got.body)
 		}
 	}
+	for _, body := range []obj{{"assignee_id": -1}, {"assignee_id": "x"}, {"assignee_id": true}} {
+		root.do("PATCH", path, body).refused(400, "bad_request").is("error.details.fields.0.field", "assignee_id")
+	}
 	if got := s.told(); got != "" || s.log.Len() > 0 {
 		t.Errorf("told %q, logged %s", got, s.log)
 	}
