@@ -116,6 +116,11 @@ func field(d *huma.ErrorDetail) apierror.Field {
 		f.Reason = apierror.TooLong
 	case strings.Contains(m, "length >="):
 		f.Reason = apierror.TooShort
+	case strings.Contains(m, "Go struct field "): // a number that the schema takes, and an int64 does not hold
+		_, f.Name, _ = strings.Cut(m, "Go struct field ")
+		f.Name, _, _ = strings.Cut(f.Name, " ")
+		_, f.Name, _ = strings.Cut(f.Name, ".")
+		f.Reason = apierror.Type
 	case slices.Contains(typeMessages, m), strings.HasPrefix(m, "invalid "), strings.Contains(m, errID.Error()), strings.Contains(m, errDay.Error()):
 		f.Reason = apierror.Type
 	}

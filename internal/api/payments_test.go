@@ -153,7 +153,7 @@ func TestR35_HostileTransactions(t *testing.T) {
 	for field, values := range map[string][]any{
 		"user_id":        {nil, 0, -1, 1.5, "x", "", "01", true, []int{1}, obj{}, 404404, int64(1) << 60},
 		"type":           {nil, "", "DEPOSIT", "deposit ", 1, []string{"deposit"}, strings.Repeat("d", 100_000)},
-		"amount_kopeks":  {nil, -1, 0.5, "1", "", true, json.RawMessage("1e300"), json.RawMessage("-9223372036854775809"), obj{}},
+		"amount_kopeks":  {nil, -1, 0.5, "1", "", true, json.RawMessage("9223372036854775808"), json.RawMessage("1.0"), json.RawMessage("1e2"), json.RawMessage("1e300"), json.RawMessage("-9223372036854775809"), obj{}},
 		"payment_method": {1, true, obj{}, "a\nb", "\x00", long[:130]},
 		"external_id":    {1, true, []string{"x"}, "\x00", "a\tb", long[:512]},
 		"description":    {1, true, obj{}, "\x00", "\x1b[2J", long},
@@ -184,8 +184,10 @@ func TestR35_HostileTransactions(t *testing.T) {
 			t.Errorf("%.50s: %d %.200s", body, got.status, got.body)
 		}
 	}
-	for _, path := range []string{"/transactions/0", "/transactions/-1", "/transactions/x", "/transactions/99999999999999999999", "/users/0/balance", "/users/%00/balance",
-		"/transactions?user_id=x", "/transactions?type=x", "/transactions?limit=201", "/transactions?limit=-1", "/transactions?cursor=" + strings.Repeat("9", 41)} {
+	for _, path := range []string{
+		"/transactions/0", "/transactions/-1", "/transactions/x", "/transactions/99999999999999999999", "/users/0/balance", "/users/%00/balance",
+		"/transactions?user_id=x", "/transactions?type=x", "/transactions?limit=201", "/transactions?limit=-1", "/transactions?cursor=" + strings.Repeat("9", 41),
+	} {
 		if got := shop.do("GET", "/api/v2"+path, nil); got.status < 400 || got.status >= 500 {
 			t.Errorf("%.50s: %d %.200s", path, got.status, got.body)
 		}

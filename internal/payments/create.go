@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -54,8 +55,11 @@ func (n *NewTransaction) check() error {
 }
 
 // readable tells whether text has no control characters, but for the breaks of lines where
-// it may have several.
+// it may have several; a line has no white space at its ends either.
 func readable(text string, lines bool) bool {
+	if !lines && strings.TrimSpace(text) != text {
+		return false
+	}
 	for _, r := range text {
 		if unicode.IsControl(r) && (!lines || r != '\n' && r != '\r' && r != '\t') {
 			return false

@@ -232,6 +232,8 @@ func TestWrongFields(t *testing.T) {
 		{"external_id", "too_long", func(n *payments.NewTransaction) { n.ExternalID = strings.Repeat("ж", payments.MaxExternalID+1) }},
 		{"external_id", "invalid", func(n *payments.NewTransaction) { n.ExternalID = "a\x00" }},
 		{"external_id", "invalid", func(n *payments.NewTransaction) { n.ExternalID = "\xff" }},
+		{"external_id", "invalid", func(n *payments.NewTransaction) { n.ExternalID = " " }},
+		{"payment_method", "invalid", func(n *payments.NewTransaction) { n.Method = "card " }},
 		{"description", "too_long", func(n *payments.NewTransaction) { n.Description = strings.Repeat("ж", payments.MaxDescription+1) }},
 		{"description", "invalid", func(n *payments.NewTransaction) { n.Description = "\x1b[2J" }},
 	} {

@@ -106,6 +106,12 @@ var earlier = []struct {
 		`SELECT name || size || storage_key FROM files WHERE id = 'f'`, "a.txt5k",
 	},
 	{4, `INSERT INTO file_usage (owner_id, bytes) VALUES (1, 5)`, `SELECT CAST(bytes AS TEXT) FROM file_usage WHERE owner_id = 1`, "5"},
+	{
+		9, `INSERT INTO transactions (id, user_id, type, effect, amount, method, external_id, description, began_pending, created_at, completed_at)
+			VALUES (1, 1, 'deposit', 1, 500, 'card', 'pi_1', 'Пополнение', TRUE, 1000, 2000)`,
+		`SELECT type || amount || method || external_id || description || completed_at FROM transactions WHERE id = 1`, "deposit500cardpi_1Пополнение2000",
+	},
+	{9, `INSERT INTO balances (user_id, amount) VALUES (1, 500)`, `SELECT CAST(amount AS TEXT) FROM balances WHERE user_id = 1`, "500"},
 	// Since then whoever reads keeps this; before, the migration counts it.
 	{7, `UPDATE chats SET top_reader = 1, top_read = 1 WHERE id = 1`, `SELECT top_reader || '-' || top_read FROM chats WHERE id = 1`, "1-1"},
 	{

@@ -151,7 +151,9 @@ const (
 )
 
 // ofUser matches what we write of a transaction of a person, in events and in replies.
-func ofUser(user int64) string { return `%"user_id":` + strconv.FormatInt(user, 10) + `,"type":%"amount_kopeks":%` }
+func ofUser(user int64) string {
+	return `%"user_id":` + strconv.FormatInt(user, 10) + `,"type":%"amount_kopeks":%`
+}
 
 // Unname implements payments' erasing.
 func (tx paymentTx) Unname(ctx context.Context, user int64, limit int) (int64, error) {
