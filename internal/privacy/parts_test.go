@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/privacy"
+	"github.com/kuranty/kuranty/internal/tickets"
 )
 
 // part is a package with notes of people.
@@ -121,4 +124,49 @@ func TestPartsHaveNamesOfTheirOwn(t *testing.T) {
 			t.Errorf("parts named %q are accepted", names)
 		}
 	}
+}
+
+// TestS37_TicketsOfAPerson exports and erases with a real part, and looks everywhere for
+// what was written.
+func TestS37_TicketsOfAPerson(t *testing.T) {
+	each(t, 0, func(t *testing.T, h *harness) {
+		ctx := t.Context()
+		users := h.users("root", "anna", "boris")
+		root, anna, boris := users[0], users[1], users[2]
+		s := tickets.NewService(tickets.Options{Store: h.store.Tickets(), Clock: h.clock})
+		h.parts = []privacy.Part{s.Personal()}
+		h.start(-1)
+		own, shot := h.upload(anna, "own.txt", "zownz"), h.upload(root, "shot.txt", "zshotz")
+		th, err := s.Open(ctx, tickets.Caller{User: anna, Actor: event.User(anna)}, tickets.New{Title: "ztitlez", Text: "zaskedz", Files: []tickets.File{{ID: own}}})
+		h.must(err)
+		_, _, err = s.Reply(ctx, tickets.Caller{User: root, Operator: true, Actor: event.User(root)}, th.Ticket.ID, "zansweredz", []tickets.File{{ID: shot, Caption: "zcaptionz"}})
+		h.must(err)
+		_, err = s.Open(ctx, tickets.Caller{User: boris, Actor: event.User(boris)}, tickets.New{Title: "zotherz", Text: "zotherz"})
+		h.must(err)
+
+		content := h.export(anna)
+		page := content[fmt.Sprintf("tickets/%d.json", th.Ticket.ID)]
+		for _, text := range []string{"ztitlez", "zaskedz", "zansweredz", "zcaptionz", own, shot} {
+			if !strings.Contains(page, text) {
+				t.Errorf("the export lacks %s: %s", text, page)
+			}
+		}
+		if content["files/"+own+".txt"] != "zownz" || content["files/"+shot+".txt"] != "zshotz" || strings.Contains(fmt.Sprint(content), "zotherz") {
+			t.Errorf("the export has %v", slices.Sorted(maps.Keys(content)))
+		}
+		if content := h.export(boris); strings.Contains(fmt.Sprint(content), "zaskedz") || !strings.Contains(fmt.Sprint(content), "zotherz") {
+			t.Errorf("the export of somebody else has %v", slices.Sorted(maps.Keys(content)))
+		}
+
+		_, err = h.privacy.RequestErasure(ctx, anna, privacy.Anonymize, 0)
+		h.must(err)
+		h.work()
+		for _, text := range []string{"ztitlez", "zaskedz", "zansweredz", "zcaptionz", "zownz"} {
+			h.gone(text)
+			h.goneFromFiles(text)
+		}
+		if h.count(`SELECT count(*) FROM tickets`) != 1 || h.count(`SELECT count(*) FROM ticket_files`) != 0 {
+			t.Error("the wrong tickets are gone")
+		}
+	})
 }
