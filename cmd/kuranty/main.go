@@ -37,9 +37,12 @@ type cli struct {
 	Chat    chatCmd    `cmd:"" help:"Look at chats, change who is in them, send and read."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
 	Payment paymentCmd `cmd:"" help:"Store, complete and list transactions of money, and show balances."`
+	Trust   trustCmd   `cmd:"" help:"Look at identities and their verifications, and decide these."`
 	Ticket  ticketCmd  `cmd:"" help:"Look at support tickets, answer and change them."`
 	Admin   adminCmd   `cmd:"" help:"The first administrator, notices, statistics, the audit log, exports and erasures."`
 
+	Alert  alertCmd  `cmd:"" help:"Look at what should be looked at, acknowledge and resolve it."`
+	Scan   scanCmd   `cmd:"" help:"Hold the server against what it promises."`
 	Status statusCmd `cmd:"" help:"How the server is, and its maintenance."`
 
 	DB     dbCmd     `cmd:"" name:"db" help:"Look at the database, bring its schema up to date, check it."`
