@@ -20,7 +20,7 @@ const (
 // are seen by whose they are, by who began them and by operators.
 func (a *API) trustRoutes() {
 	handle(a, op{get, "/trust/identities", AnyoneOr(trustRead), "List identities, the newest first", ok, nil, false}, a.listIdentities)
-	handle(a, op{post, "/trust/identities", People, "Publish the own identity", created, nil, true}, a.createIdentity)
+	handle(a, op{post, "/trust/identities", AnyoneOr(trustWrite), "Publish the own identity", created, nil, true}, a.createIdentity)
 	handle(a, op{get, "/trust/identities/{id}", AnyoneOr(trustRead), "Show an identity", ok, nil, false}, a.getIdentity)
 	handle(a, op{patch, "/trust/identities/{id}", People, "Change the own identity", ok, nil, false}, a.changeIdentity)
 	handle(a, op{get, "/trust/identities/{id}/verifications", AnyoneOr(trustRead), "List what the caller may see of an identity's verifications", ok, nil, false}, a.listVerificationsOf)
@@ -133,6 +133,7 @@ func (a *API) listIdentities(ctx context.Context, _ *call, in *identitiesInput) 
 
 type newIdentityInput struct {
 	Body struct {
+		User        ID            `json:"user_id,omitempty" doc:"Whose it is; needed from services, for operators only"`
 		Username    string        `json:"username" maxLength:"100" doc:"3 to 32 of a-z, 0-9, dot, hyphen and underscore; it stays"`
 		DisplayName maybe[string] `json:"display_name,omitempty" doc:"Up to 100 characters"`
 		PublicKey   string        `json:"public_key" maxLength:"200" doc:"The 32 bytes of an Ed25519 key, in base64 or hexadecimal" example:"11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="`
@@ -145,7 +146,7 @@ func (a *API) createIdentity(ctx context.Context, c *call, in *newIdentityInput)
 		return nil, err
 	}
 	i, err := t.Create(ctx, c.member(trustWrite), trust.NewIdentity{
-		Username: in.Body.Username, DisplayName: in.Body.DisplayName.value, PublicKey: in.Body.PublicKey,
+		User: int64(in.Body.User), Username: in.Body.Username, DisplayName: in.Body.DisplayName.value, PublicKey: in.Body.PublicKey,
 	})
 	if err != nil {
 		return nil, err

@@ -155,7 +155,7 @@ const (
 	begunBy   = `SELECT count(*), coalesce(min(created_at), 0) FROM trust_verifications WHERE begun_by = $1 AND created_at > $2`
 	mailedFor = `SELECT count(*), coalesce(min(created_at), 0) FROM trust_verifications WHERE identity_id = $1 AND type = 'email' AND created_at > $2`
 
-	addressee = `SELECT coalesce(email, ''), name, lang FROM users WHERE id = $1`
+	addressee = `SELECT coalesce(email, ''), name, lang FROM users WHERE id = $1 AND state <> 'deleted'`
 )
 
 func scanVerification(r row, v *trust.Verification) error {

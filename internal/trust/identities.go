@@ -32,8 +32,12 @@ type identityTx interface {
 	Identities(ctx context.Context, q *IdentityQuery, below string) ([]Identity, error)
 }
 
-// NewIdentity is what somebody publishes of themselves. PublicKey is the key as text.
-type NewIdentity struct{ Username, DisplayName, PublicKey string }
+// NewIdentity is what somebody publishes of themselves. PublicKey is the key as text. User
+// is whose it is, 0 the caller's; that of others is published by operators.
+type NewIdentity struct {
+	User                             int64
+	Username, DisplayName, PublicKey string
+}
 
 // IdentityQuery selects identities; empty fields select all. User, Username and Fingerprint
 // are exact, and one of them is looked at.
@@ -88,14 +92,20 @@ func checkDisplayName(name string) (string, error) {
 	return name, nil
 }
 
-// Create publishes the identity of the caller, which nothing speaks for yet. The errors are
-// [ErrForbidden] for services, [ErrExists], [*TakenError] and [*FieldError].
+// Create publishes an identity, which nothing speaks for yet. The errors are [ErrForbidden],
+// [ErrExists], [*TakenError] and [*FieldError].
 func (s *Service) Create(ctx context.Context, by Caller, in NewIdentity) (Identity, error) {
-	if by.User == 0 {
+	if in.User == 0 {
+		in.User = by.User
+	}
+	switch {
+	case in.User == 0:
+		return Identity{}, &FieldError{"user_id", "is required"}
+	case in.User != by.User && !by.Operator:
 		return Identity{}, ErrForbidden
 	}
 	now := s.now()
-	i := Identity{ID: newID(identityPrefix, now), User: by.User, Level: Basic, CreatedAt: now, UpdatedAt: now}
+	i := Identity{ID: newID(identityPrefix, now), User: in.User, Level: Basic, CreatedAt: now, UpdatedAt: now}
 	var errs [3]error
 	i.Username, errs[0] = checkUsername(in.Username)
 	i.DisplayName, errs[1] = checkDisplayName(in.DisplayName)
@@ -104,6 +114,11 @@ func (s *Service) Create(ctx context.Context, by Caller, in NewIdentity) (Identi
 		return Identity{}, err
 	}
 	err := s.store.Update(ctx, func(tx Tx) error {
+		if _, err := tx.Person(ctx, i.User); errors.Is(err, ErrNotFound) {
+			return &FieldError{"user_id", "is nobody here"}
+		} else if err != nil {
+			return err
+		}
 		if err := tx.AddIdentity(ctx, &i); err != nil {
 			return err
 		}

@@ -38,8 +38,18 @@ func TestIdentities(t *testing.T) {
 			t.Errorf("taken is %q", e.Field)
 		}
 		_, err = n.Create(ctx, operator, trust.NewIdentity{Username: "service", PublicKey: boris.public()})
-		is(t, "an identity of a service", err, trust.ErrForbidden)
+		wants[*trust.FieldError](t, "an identity of a service", err)
+		_, err = n.Create(ctx, operator, trust.NewIdentity{User: 1 << 40, Username: "nobody", PublicKey: boris.public()})
+		wants[*trust.FieldError](t, "an identity of nobody", err)
+		_, err = n.Create(ctx, boris.Caller, trust.NewIdentity{User: anna.User, Username: "other", PublicKey: boris.public()})
+		is(t, "an identity of another", err, trust.ErrForbidden)
 		n.told()
+		vera := n.person()
+		i2, err := n.Create(ctx, operator, trust.NewIdentity{User: vera.User, Username: "vera", PublicKey: vera.public()})
+		if err != nil || i2.User != vera.User {
+			t.Errorf("an identity made by an operator: %+v, %v", i2, err)
+		}
+		n.told("identity.created key:k_1 verificationLevel=basic")
 
 		// Several mistakes are told at once.
 		_, err = n.Create(ctx, boris.Caller, trust.NewIdentity{Username: "b", DisplayName: strings.Repeat("x", 101), PublicKey: "x"})

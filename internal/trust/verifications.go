@@ -35,7 +35,7 @@ type verificationTx interface {
 	// identity that codes were sent for; first is when the first of them was.
 	Begun(ctx context.Context, actor string, after int64) (n int, first int64, err error)
 	Mailed(ctx context.Context, identity string, after int64) (n int, first int64, err error)
-	// Person returns where somebody is written to.
+	// Person returns where somebody is written to, unless their account is deleted.
 	Person(ctx context.Context, user int64) (Person, error)
 }
 
