@@ -263,9 +263,9 @@ func (s *Service) update(ctx context.Context, f func(Tx) error) error {
 	}
 	version := s.shown()
 	_, open, err := s.read(ctx)
-	if err != nil { // the next sample shows it
+	if err != nil { // the change is stored, and the next sample shows it
 		s.o.Logger.Debug("maintenance is shown later", "error", err)
-		return nil //nolint:nilerr // the change is stored
+		return nil
 	}
 	s.show(open, version)
 	return nil
