@@ -214,9 +214,11 @@ func TestTicketsAreOff(t *testing.T) {
 	s := start(t, options{api: func(o *api.Options) { o.Tickets = nil }})
 	anna := s.person("Anna")
 	for _, q := range []request{
-		{method: "GET", path: "/api/v2/tickets"}, {method: "GET", path: "/api/v2/tickets/1"},
+		{method: "GET", path: "/api/v2/tickets"},
+		{method: "GET", path: "/api/v2/tickets/1"},
 		{method: "POST", path: "/api/v2/tickets", body: obj{"title": "x", "text": "y"}},
-		{method: "POST", path: "/api/v2/tickets/1/messages", body: obj{"text": "y"}}, {method: "PATCH", path: "/api/v2/tickets/1", body: obj{}},
+		{method: "POST", path: "/api/v2/tickets/1/messages", body: obj{"text": "y"}},
+		{method: "PATCH", path: "/api/v2/tickets/1", body: obj{}},
 	} {
 		anna.send(q).refused(403, "disabled")
 	}

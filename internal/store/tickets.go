@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kuranty/kuranty/event"
@@ -224,7 +227,7 @@ const (
 		JOIN files AS f ON f.id = r.file_id WHERE t.user_id = $1 AND f.owner_id <> $1 ORDER BY f.id`
 )
 
-// RemoveTicket implements tickets.Tx.
+// RemoveTicket implements tickets' erasing.
 func (tx ticketTx) RemoveTicket(ctx context.Context, id int64, limit int) (more bool, err error) {
 	if _, err := tx.exec(ctx, removeTicketFiles, id, limit); err != nil {
 		return false, fmt.Errorf("detach files of ticket: %w", err)
@@ -241,23 +244,51 @@ func (tx ticketTx) RemoveTicket(ctx context.Context, id int64, limit int) (more 
 	return false, err
 }
 
-// Shown implements tickets.Tx.
+const ticketReplies = `SELECT principal, key, response FROM idempotency WHERE response LIKE '%"ticket_id":%'`
+
+// ticketOfReply finds the ticket in a kept reply, which is JSON that only we write.
+var ticketOfReply = regexp.MustCompile(`"ticket_id":([0-9]+)`)
+
+// ForgetReplies implements tickets' erasing.
+func (tx ticketTx) ForgetReplies(ctx context.Context, ids []int64) error {
+	var about [][2]string
+	err := tx.query(ctx, ticketReplies, nil, func(r row) error {
+		var principal, key, response string
+		if err := r.Scan(&principal, &key, &response); err != nil {
+			return err
+		}
+		if found := ticketOfReply.FindStringSubmatch(response); found != nil {
+			if id, err := strconv.ParseInt(found[1], 10, 64); err == nil && slices.Contains(ids, id) {
+				about = append(about, [2]string{principal, key})
+			}
+		}
+		return nil
+	})
+	for _, one := range about {
+		if err == nil {
+			_, err = tx.exec(ctx, removeReply, one[0], one[1])
+		}
+	}
+	return err
+}
+
+// Shown implements tickets' erasing.
 func (tx ticketTx) Shown(ctx context.Context, id int64) ([]event.Event, error) {
 	return tx.readEvents(ctx, eventsOfStream, event.TicketStream(id))
 }
 
-// Rewrite implements tickets.Tx.
+// Rewrite implements tickets' erasing.
 func (tx ticketTx) Rewrite(ctx context.Context, row int64, payload []byte) error {
 	_, err := tx.exec(ctx, rewritePayload, string(payload), row)
 	return err
 }
 
-// WrittenElsewhere implements tickets.Tx.
+// WrittenElsewhere implements tickets' erasing.
 func (tx ticketTx) WrittenElsewhere(ctx context.Context, user, after int64, limit int) ([]tickets.Message, error) {
 	return tx.messages(ctx, writtenElsewhere, user, after, limit)
 }
 
-// FilesFor implements tickets.Tx.
+// FilesFor implements tickets' erasing.
 func (tx ticketTx) FilesFor(ctx context.Context, user int64) ([]string, error) {
 	return column[string](ctx, privacyTx(tx), filesForTicketsOf, user)
 }

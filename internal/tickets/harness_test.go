@@ -179,6 +179,13 @@ func (h *harness) heard() (lines []string) {
 	return lines
 }
 
+// forget leaves out what has been told so far.
+func (h *harness) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.told = nil
+}
+
 // hears checks what is heard.
 func (h *harness) hears(want ...string) {
 	h.t.Helper()

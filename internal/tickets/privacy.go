@@ -23,6 +23,8 @@ type erasureTx interface {
 	// RemoveTicket removes up to limit messages of a ticket, and, when there are none left,
 	// the ticket; more tells whether there are.
 	RemoveTicket(ctx context.Context, id int64, limit int) (more bool, err error)
+	// ForgetReplies removes replies about tickets that are kept for repeated requests.
+	ForgetReplies(ctx context.Context, tickets []int64) error
 	// Shown returns the events about a ticket that the log has.
 	Shown(ctx context.Context, id int64) ([]event.Event, error)
 	// Rewrite replaces the payload of an event.
@@ -42,15 +44,24 @@ const batch = 200
 func (p Personal) Erase(ctx context.Context, user int64) error {
 	own := Caller{User: user}
 	for {
-		page, err := p.List(ctx, own, Query{Limit: 1})
-		if err != nil || len(page.Tickets) == 0 {
-			if err != nil {
-				return err
-			}
+		page, err := p.List(ctx, own, Query{Limit: batch})
+		if err != nil {
+			return err
+		}
+		if len(page.Tickets) == 0 {
 			return p.unassign(ctx, user)
 		}
-		if err := p.erase(ctx, page.Tickets[0].ID); err != nil {
-			return fmt.Errorf("erase ticket %d: %w", page.Tickets[0].ID, err)
+		var ids []int64
+		for i := range page.Tickets {
+			ids = append(ids, page.Tickets[i].ID)
+		}
+		if err := p.store.Update(ctx, func(tx Tx) error { return tx.ForgetReplies(ctx, ids) }); err != nil {
+			return fmt.Errorf("forget replies about tickets: %w", err)
+		}
+		for _, id := range ids {
+			if err := p.erase(ctx, id); err != nil {
+				return fmt.Errorf("erase ticket %d: %w", id, err)
+			}
 		}
 	}
 }

@@ -46,6 +46,10 @@ func TestS37_Tickets(t *testing.T) {
 		h.changes(byVera, other, tickets.Change{Assignee: to(vera)})
 		h.changes(byVera, long, tickets.Change{Priority: to(tickets.Low)})
 
+		h.exec(`INSERT INTO idempotency (principal, key, request, status, response, created_at) VALUES
+			('key:k', 'a', '', 201, $1, 1), ('key:k', 'b', '', 201, $2, 1), ('key:k', 'c', '', 201, '{"text":"zsecretz"}', 1)`,
+			fmt.Sprintf(`{"id":1,"messages":[{"id":1,"ticket_id":%d,"text":"zsecretz"}]}`, long), fmt.Sprintf(`{"id":2,"ticket_id":%d,"text":"zborisz"}`, other))
+
 		got := h.exports(anna)
 		first, second := fmt.Sprint(long), fmt.Sprint(long, "-2")
 		if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{first, second}) {
@@ -78,6 +82,11 @@ func TestS37_Tickets(t *testing.T) {
 					t.Errorf("%s: %s is there %d times", query, text, n)
 				}
 			}
+		}
+		var kept string
+		h.must(h.raw.QueryRowContext(ctx, `SELECT min(key) || max(key) FROM idempotency`).Scan(&kept))
+		if kept != "bc" {
+			t.Errorf("the replies %s are kept", kept)
 		}
 		h.heard()
 		h.must(part.Erase(ctx, vera))

@@ -161,7 +161,7 @@ func (s *Service) Reply(ctx context.Context, by Caller, id int64, text string, f
 }
 
 func (s *Service) reply(ctx context.Context, tx Tx, by *Caller, id int64, text string, files []File) (Ticket, Message, error) {
-	t, err := tx.Lock(ctx, by.sees(), id)
+	t, err := s.lock(ctx, tx, by, id)
 	if err != nil {
 		return t, Message{}, err
 	}
@@ -209,7 +209,7 @@ func (s *Service) Change(ctx context.Context, by Caller, id int64, c Change) (t 
 		return Ticket{}, err
 	}
 	err = s.store.Update(ctx, func(tx Tx) error {
-		if t, err = tx.Lock(ctx, by.sees(), id); err != nil {
+		if t, err = s.lock(ctx, tx, &by, id); err != nil {
 			return err
 		}
 		if !by.Operator {
@@ -267,6 +267,15 @@ func (s *Service) change(ctx context.Context, tx Tx, by *Caller, t *Ticket, c *C
 		p.AssigneeID = &t.Assignee
 	}
 	return s.announce(ctx, tx, by, t, event.TicketUpdated, p)
+}
+
+// lock returns a ticket that nobody else changes meanwhile. A block that is over is none.
+func (s *Service) lock(ctx context.Context, tx Tx, by *Caller, id int64) (Ticket, error) {
+	t, err := tx.Lock(ctx, by.sees(), id)
+	if t.BlockedUntil <= s.now() {
+		t.BlockedUntil = 0
+	}
+	return t, err
 }
 
 // touch moves the time of the last change, which does not go back.

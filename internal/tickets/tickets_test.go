@@ -93,6 +93,12 @@ func TestChanges(t *testing.T) {
 		h.changes(byKey, id, tickets.Change{BlockedUntil: to(int64(0)), Assignee: to(int64(0))})
 		h.replies(byAnna, id, "and now")
 
+		h.changes(byVera, id, tickets.Change{BlockedUntil: to(h.now.Add(time.Minute).UnixMilli())})
+		h.pass(time.Hour)
+		h.forget()
+		h.changes(byVera, id, tickets.Change{BlockedUntil: to(int64(0))})
+		h.hears() // it was over
+
 		for name, c := range map[string]tickets.Change{
 			"status":                {Status: to("lost")},
 			"priority":              {Priority: to("")},
@@ -416,13 +422,14 @@ func TestConcurrentReplies(t *testing.T) {
 		for rows.Next() {
 			var typ, text string
 			h.must(rows.Scan(&typ, &text))
-			if typ == "ticket.status_changed" {
+			switch typ {
+			case "ticket.status_changed":
 				if !strings.Contains(text, `"old_status":"`+status+`"`) {
 					t.Errorf("after %s: %s", status, text)
 				}
 				_, rest, _ := strings.Cut(text, `"new_status":"`)
 				status, _, _ = strings.Cut(rest, `"`)
-			} else if typ == "ticket.message_added" {
+			case "ticket.message_added":
 				n++
 			}
 		}
