@@ -122,6 +122,11 @@ var earlier = []struct {
 		8, `INSERT INTO ticket_messages (id, ticket_id, author_id, from_operator, text, created_at) VALUES (1, 1, 1, FALSE, 'помогите', 1000)`,
 		`SELECT text || author_id FROM ticket_messages WHERE ticket_id = 1`, "помогите1",
 	},
+	{
+		12, `INSERT INTO alerts (id, kind, subject, title, description, severity, category, source, metadata, status, count, created_at, last_seen_at, updated_at)
+			VALUES (1, 'custom', 'диск', 'Диск', '', 'high', '', '', '{}', 'active', 3, 1000, 2000, 2000)`,
+		`SELECT subject || severity || status || count || announced FROM alerts WHERE id = 1`, "дискhighactive30",
+	},
 }
 
 // A database of every earlier version is opened, has what it had, and is sound.
