@@ -109,7 +109,7 @@ func (s *Server) watch(ctx context.Context) error {
 	more := func(name string, now uint64) int64 {
 		grown := now - seen[name]
 		seen[name] = now
-		return int64(min(grown, 1<<30)) //nolint:gosec // bounded
+		return int64(min(grown, 1<<30))
 	}
 	for {
 		select {
