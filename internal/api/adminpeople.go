@@ -69,6 +69,11 @@ func (a *API) deleteAccount(ctx context.Context, c *call, in *UserPath) (*none, 
 	if err := a.o.Accounts.Delete(ctx, c.Caller, int64(in.User)); err != nil {
 		return nil, err
 	}
+	if a.o.Trust != nil { // an identity is a name
+		if err := a.o.Trust.Personal().Erase(ctx, int64(in.User)); err != nil {
+			return nil, err
+		}
+	}
 	return nil, a.recordOf(ctx, c, "user.delete", event.User(int64(in.User)), nil)
 }
 

@@ -202,6 +202,18 @@ func TestR35_TrustOfStrangeInput(t *testing.T) {
 	}
 }
 
+// An administrator who deletes an account, and whoever erases one, takes its identity too.
+func TestTrustOfDeletedAccounts(t *testing.T) {
+	s := start(t, options{})
+	anna, boris, root := s.person("Anna"), s.person("Boris"), s.admin("Root")
+	path, _ := anna.published("anna")
+	boris.do("GET", path, nil).want(200)
+	root.do("DELETE", fmt.Sprintf("/api/v2/admin/users/%d", anna.id), nil).want(204)
+	boris.do("GET", path, nil).refused(404, "not_found")
+	root.do("POST", identities, obj{"user_id": anna.id, "username": "again", "public_key": aKey}).refused(422, "validation").is("error.details.fields.0.field", "user_id")
+	boris.published("anna")
+}
+
 // Beginning is done once for a key of idempotency.
 func TestTrustIsIdempotent(t *testing.T) {
 	s := start(t, options{})

@@ -258,6 +258,7 @@ func (tx trustTx) Person(ctx context.Context, user int64) (p trust.Person, err e
 
 const (
 	dueVerifications = `SELECT id FROM trust_verifications WHERE status IN ('pending', 'verified') AND expires_at <= $1 ORDER BY expires_at LIMIT $2`
+	ownerless        = `SELECT i.user_id FROM trust_identities AS i JOIN users AS u ON u.id = i.user_id WHERE u.state = 'deleted' LIMIT $1`
 	forgetEnded      = `DELETE FROM trust_verifications WHERE id IN (
 		SELECT id FROM trust_verifications WHERE status IN ('failed', 'expired') AND updated_at < $1 ORDER BY updated_at LIMIT $2)`
 
@@ -276,6 +277,17 @@ func (tx trustTx) Due(ctx context.Context, now int64, limit int) (ids []string, 
 		return err
 	})
 	return ids, err
+}
+
+// Ownerless implements trust.Tx.
+func (tx trustTx) Ownerless(ctx context.Context, limit int) (users []int64, err error) {
+	err = tx.query(ctx, ownerless, args(limit), func(r row) error {
+		var user int64
+		err := r.Scan(&user)
+		users = append(users, user)
+		return err
+	})
+	return users, err
 }
 
 // ForgetEnded implements trust.Tx.

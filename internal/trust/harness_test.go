@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,7 +52,7 @@ func open(t *testing.T, driver string, o trust.Options) *network {
 	n := &network{t: t, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), driver: "sqlite"}
 	path := filepath.Join(t.TempDir(), "kuranty.db")
 	n.dsn = "file:" + path + "?_pragma=busy_timeout(5000)"
-	so := store.Options{Driver: driver, Path: path, Clock: n.clock, Committed: func(es []event.Event) {
+	so := store.Options{Driver: driver, Path: path, Clock: n.clock, Logger: slog.New(slog.DiscardHandler), Committed: func(es []event.Event) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.events = append(n.events, es...)
@@ -68,7 +69,7 @@ func open(t *testing.T, driver string, o trust.Options) *network {
 		Now: n.clock, Secret: strings.Repeat("s", 32), Passwords: identity.PasswordOptions{Memory: 19 << 10}, Limits: identity.Limits{Registrations: 1000},
 	})
 	n.must(err)
-	o.Store, o.Clock, o.Secret = n.store.Trust(), n.clock, []byte(strings.Repeat("t", 32))
+	o.Store, o.Clock, o.Secret, o.Logger = n.store.Trust(), n.clock, []byte(strings.Repeat("t", 32)), slog.New(slog.DiscardHandler)
 	o.Mailer = func(_ context.Context, m trust.Mail) error {
 		n.mu.Lock()
 		defer n.mu.Unlock()

@@ -69,7 +69,7 @@ func (p Personal) Erase(ctx context.Context, user int64) error {
 			return tx.RemoveIdentity(ctx, &i)
 		})
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNotFound) { // somebody else has done it
 		return fmt.Errorf("erase identity %s: %w", i.ID, err)
 	}
 	return nil
