@@ -26,8 +26,8 @@ func (p probe) Status(ctx context.Context) (status.State, string) { return p.loo
 // probes look at the components of the server. What they say is for everybody to read.
 func (s *Server) probes(b *backend) []status.Probe {
 	return []status.Probe{
-		probe{"database", func(context.Context) (status.State, string) {
-			if b.store.Ready() != nil {
+		probe{"database", func(ctx context.Context) (status.State, string) {
+			if b.store.Ready() != nil && b.store.TryWrite(ctx) != nil {
 				return status.MajorOutage, "The database is not available; what needs it is refused for now."
 			}
 			return status.Operational, ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/kuranty/kuranty/internal/status"
 )
@@ -22,6 +23,17 @@ func (p statusStore) Update(ctx context.Context, f func(status.Tx) error) error 
 
 func (p statusStore) View(ctx context.Context, f func(status.Tx) error) error {
 	return p.s.View(ctx, func(tx *Tx) error { return f(statusTx{tx}) })
+}
+
+const tryWrite = `INSERT INTO meta (key, value) VALUES ('last_try', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
+
+// TryWrite writes something that means nothing. Where only a write shows that the database
+// is back, as after a full disk, it need not be somebody's.
+func (s *Store) TryWrite(ctx context.Context) error {
+	return s.Update(ctx, func(tx *Tx) error {
+		_, err := tx.exec(ctx, tryWrite, strconv.FormatInt(tx.Now(), 10))
+		return err
+	})
 }
 
 const (
