@@ -106,6 +106,7 @@ var earlier = []struct {
 		`SELECT name || size || storage_key FROM files WHERE id = 'f'`, "a.txt5k",
 	},
 	{4, `INSERT INTO file_usage (owner_id, bytes) VALUES (1, 5)`, `SELECT CAST(bytes AS TEXT) FROM file_usage WHERE owner_id = 1`, "5"},
+	{13, `INSERT INTO maintenance (id, title, phase, created_at) VALUES ('mnt_1', 'Диски', 'planned', 1000)`, `SELECT title || phase || affected || starts_at FROM maintenance`, "Дискиplanned[]0"},
 	{
 		9, `INSERT INTO transactions (id, user_id, type, effect, amount, method, external_id, description, began_pending, created_at, completed_at)
 			VALUES (1, 1, 'deposit', 1, 500, 'card', 'pi_1', 'Пополнение', TRUE, 1000, 2000)`,
