@@ -124,6 +124,17 @@ var earlier = []struct {
 		`SELECT text || author_id FROM ticket_messages WHERE ticket_id = 1`, "помогите1",
 	},
 	{
+		10, `INSERT INTO trust_identities (id, user_id, username, display_name, public_key, fingerprint, level, score, created_at, updated_at)
+			VALUES ('idn_1', 1, 'anna', 'Анна', 'AAAA', 'SHA256:A', 'basic', 3500, 1000, 2000)`,
+		`SELECT username || display_name || public_key || fingerprint || level || score || updated_at FROM trust_identities WHERE user_id = 1`,
+		"annaАннаAAAASHA256:Abasic35002000",
+	},
+	{
+		10, `INSERT INTO trust_verifications (id, identity_id, type, status, confidence, verifier, begun_by, challenge, secret, tries, created_at, updated_at, expires_at)
+			VALUES ('vrf_1', 'idn_1', 'challenge', 'verified', 10000, '', 'user:1', '', '', 0, 1000, 2000, 3000)`,
+		`SELECT type || status || confidence || begun_by || expires_at FROM trust_verifications WHERE identity_id = 'idn_1'`, "challengeverified10000user:13000",
+	},
+	{
 		12, `INSERT INTO alerts (id, kind, subject, title, description, severity, category, source, metadata, status, count, created_at, last_seen_at, updated_at)
 			VALUES (1, 'custom', 'диск', 'Диск', '', 'high', '', '', '{}', 'active', 3, 1000, 2000, 2000)`,
 		`SELECT subject || severity || status || count || announced FROM alerts WHERE id = 1`, "дискhighactive30",

@@ -223,7 +223,7 @@ func (s *Service) Identities(ctx context.Context, q IdentityQuery) (p IdentityPa
 	}
 	if q.Username != "" {
 		if q.Username, err = checkUsername(q.Username); err != nil {
-			return IdentityPage{}, nil //nolint:nilerr // nobody has such a name
+			return IdentityPage{}, nil // nobody has such a name
 		}
 	}
 	if q.Fingerprint != "" && !fingerprints.MatchString(q.Fingerprint) {

@@ -53,7 +53,7 @@ type Options struct {
 	// long operators may take (30 days), VerifiedTTL how long a verification stands (365
 	// days), KeptFor how long a failed or expired one is still listed (90 days).
 	ProofTTL, DecisionTTL, VerifiedTTL, KeptFor time.Duration
-	// PerHour (20) is how many verifications a person may begin in an hour, MailsPerHour
+	// PerHour (60) is how many verifications a person may begin in an hour, MailsPerHour
 	// (5) how many codes are sent for an identity; negative is no limit.
 	PerHour, MailsPerHour int
 	// Clock defaults to time.Now, Logger to slog.Default().
@@ -77,7 +77,7 @@ func New(o Options) (*Service, error) {
 	setDefault(&o.DecisionTTL, 30*24*time.Hour)
 	setDefault(&o.VerifiedTTL, 365*24*time.Hour)
 	setDefault(&o.KeptFor, 90*24*time.Hour)
-	setDefault(&o.PerHour, 20)
+	setDefault(&o.PerHour, 60)
 	setDefault(&o.MailsPerHour, 5)
 	setDefault(&o.Logger, slog.Default())
 	if o.Clock == nil {

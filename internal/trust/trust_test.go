@@ -733,12 +733,12 @@ func TestS15_VerificationsOfOthersDoNotExist(t *testing.T) {
 func TestPeopleBeginOnlySoMany(t *testing.T) {
 	n := open(t, "sqlite", trust.Options{})
 	m := n.member()
-	for range 20 {
+	for range 60 {
 		n.begin(m.Caller, trust.Challenge, "")
 	}
 	n.pass(20 * time.Minute)
 	_, err := n.Begin(t.Context(), m.Caller, trust.NewVerification{Type: trust.Challenge})
-	if e := wants[*trust.RateError](t, "the 21st", err); e != nil && (e.Limit != 20 || e.RetryAfter != 40*time.Minute) {
+	if e := wants[*trust.RateError](t, "the 61st", err); e != nil && (e.Limit != 60 || e.RetryAfter != 40*time.Minute) {
 		t.Errorf("the limit is %+v", e)
 	}
 	n.begin(operator, trust.Phone, m.ID)
