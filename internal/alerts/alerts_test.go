@@ -54,6 +54,28 @@ func TestAlertsAreFolded(t *testing.T) {
 	})
 }
 
+// A clock that was set back, or forth, holds nothing up (guarantees.md R28).
+func TestR28_RepetitionsAreToldWhenTheClockIsSet(t *testing.T) {
+	for _, by := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
+		s := newStandAt(t, "sqlite", alerts.Options{SignIns: 3}, time.Now())
+		fail := func() {
+			s.Note(alerts.Observation{Kind: alerts.FailedSignIns, Subject: "user:88"})
+			s.work()
+		}
+		s.raise(alerts.Draft{Title: "x"})
+		s.raise(alerts.Draft{Title: "x"})
+		s.raise(alerts.Draft{Title: "x"})
+		fail()
+		fail()
+		s.told()
+		s.set(by)
+		s.tick()
+		same(t, s.told(), []string{updated})
+		fail() // counted with those before the jump
+		same(t, s.told(), []string{created})
+	}
+}
+
 // tick does what Run does every 5 s, on the real clock.
 func (s *stand) tick() {
 	s.t.Helper()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/alerts"
+	"github.com/kuranty/kuranty/internal/clocktest"
 	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
 )
@@ -39,7 +40,12 @@ func onBoth(t *testing.T, o alerts.Options, f func(t *testing.T, s *stand)) {
 
 func newStand(t *testing.T, driver string, o alerts.Options) *stand {
 	t.Helper()
-	s := &stand{t: t, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), facts: &alerts.Facts{RetentionDays: 30}}
+	return newStandAt(t, driver, o, time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC))
+}
+
+func newStandAt(t *testing.T, driver string, o alerts.Options, now time.Time) *stand {
+	t.Helper()
+	s := &stand{t: t, now: now, facts: &alerts.Facts{RetentionDays: 30}}
 	so := store.Options{Driver: driver, Clock: s.clock, Logger: slog.New(slog.DiscardHandler), Committed: func(es []event.Event) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -75,6 +81,13 @@ func (s *stand) pass(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now = s.now.Add(d)
+}
+
+// set puts the date forth or back, as somebody does who sets the machine's clock.
+func (s *stand) set(by time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = clocktest.Set(s.t, s.now, by)
 }
 
 // Inspect implements alerts.Inspector.

@@ -57,7 +57,7 @@ var faults = map[string]struct {
 	"endless-retention": {func(f *alerts.Facts) { f.RetentionDays = 0 }, "low S37 chat.retention_days"},
 }
 
-func TestEveryCheckFindsItsFaultAndNoOther(t *testing.T) {
+func TestR43_EveryCheckFindsItsFaultAndNoOther(t *testing.T) {
 	s := newStand(t, "sqlite", alerts.Options{})
 	scan := func(kind, target string) alerts.Scan {
 		t.Helper()

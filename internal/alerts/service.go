@@ -65,7 +65,7 @@ func New(o Options) (*Service, error) {
 		o.Logger = slog.Default()
 	}
 	s := &Service{o: o, store: o.Store, log: o.Logger, rules: rules(&o), start: o.Clock(), queue: make(chan Observation, queued)}
-	s.watched = watched{tallies: make(map[key]*tally), pending: make(map[key]*waiting), loud: make(map[string]map[string]int64)}
+	s.watched = watched{tallies: make(map[key]*tally), pending: make(map[key]*waiting), loud: make(map[string]map[string]int64), failing: make(map[string]bool)}
 	return s, nil
 }
 
@@ -266,10 +266,16 @@ func (s *Service) fold(ctx context.Context, tx Tx, a, n *Alert, by string, now i
 		}
 		a.Description, a.Category, a.Source = cmp.Or(n.Description, a.Description), cmp.Or(n.Category, a.Category), cmp.Or(n.Source, a.Source)
 	}
-	if a.AnnouncedAt != 0 && now >= a.AnnouncedAt && now-a.AnnouncedAt < announceEvery.Milliseconds() {
+	if a.toldLately(now) {
 		return tx.SaveAlert(ctx, a) // Run tells of it when the minute is over
 	}
 	return s.tell(ctx, tx, a, now)
+}
+
+// toldLately says that security.alert.updated was sent in the last minute. A time to come is
+// that of a clock that was set back meanwhile.
+func (a *Alert) toldLately(now int64) bool {
+	return a.AnnouncedAt != 0 && now >= a.AnnouncedAt && now-a.AnnouncedAt < announceEvery.Milliseconds()
 }
 
 // tell stores an alert and announces how it is now.

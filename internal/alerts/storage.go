@@ -35,9 +35,9 @@ type alertTx interface {
 	SaveAlert(ctx context.Context, a *Alert) error
 	// Alerts returns alerts with an id below the given one, the newest first.
 	Alerts(ctx context.Context, q Query, below int64, limit int) ([]Alert, error)
-	// Untold returns up to limit alerts that count more than was announced, and were last
-	// announced at or before a time.
-	Untold(ctx context.Context, before int64, limit int) ([]int64, error)
+	// Untold returns up to limit alerts that count more than was announced, and were not
+	// announced after a time up to now.
+	Untold(ctx context.Context, after, now int64, limit int) ([]int64, error)
 	// SweepAlerts removes up to limit alerts that were last seen or resolved before a time.
 	SweepAlerts(ctx context.Context, before int64, limit int) (int64, error)
 }

@@ -67,8 +67,8 @@ type watched struct {
 	pending map[key]*waiting
 	// loud are the subjects of each kind that had alerts lately, and when.
 	loud map[string]map[string]int64
-	// failing says that alerts cannot be stored at the moment.
-	failing bool
+	// failing says what cannot be done at the moment.
+	failing map[string]bool
 }
 
 // tally counts observations of a kind and subject.
@@ -140,10 +140,12 @@ func (s *Service) last(ctx context.Context) {
 	}
 }
 
+// warn logs what could not be done, once until it can.
 func (s *Service) warn(ctx context.Context, what string, err error) {
-	if err != nil && ctx.Err() == nil {
-		s.log.Warn(what, "error", err)
+	if err != nil && !s.failing[what] && ctx.Err() == nil {
+		s.log.Warn("could not "+what, "error", err)
 	}
+	s.failing[what] = err != nil
 }
 
 // observe counts an observation, and has an alert wait to be stored if there are enough.
@@ -270,16 +272,12 @@ func (s *Service) flush(ctx context.Context) bool {
 		if err == nil {
 			_, _, err = s.raise(ctx, "", a)
 		}
+		s.warn(ctx, "store an alert; it is tried again", err)
 		if err != nil {
-			if !s.failing && ctx.Err() == nil { // once for each time that the database is away
-				s.log.Warn("an alert was not stored yet", "kind", k.kind, "error", err)
-				s.failing = true
-			}
 			return false
 		}
 		delete(s.pending, k)
 	}
-	s.failing = false
 	return true
 }
 
@@ -326,7 +324,7 @@ func (s *Service) tellAgain(ctx context.Context) error {
 	now := s.now()
 	var due []int64
 	err := s.store.View(ctx, func(tx Tx) (err error) {
-		due, err = tx.Untold(ctx, now-announceEvery.Milliseconds(), batch)
+		due, err = tx.Untold(ctx, now-announceEvery.Milliseconds(), now, batch)
 		return err
 	})
 	for _, id := range due {
@@ -345,7 +343,7 @@ func (s *Service) tellOne(ctx context.Context, id, now int64) error {
 			return nil
 		case err != nil:
 			return err
-		case a.Announced >= a.Count || now-a.AnnouncedAt < announceEvery.Milliseconds(): // another node was faster
+		case a.Announced >= a.Count || a.toldLately(now): // another node was faster
 			return nil
 		}
 		return s.tell(ctx, tx, &a, now)

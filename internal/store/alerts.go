@@ -48,7 +48,7 @@ const (
 		WHERE id < $1 AND ($2 = '' OR status = $2 OR $2 = 'open' AND status <> 'resolved')
 			AND ($3 = '' OR severity = $3) AND ($4 = '' OR kind = $4) AND ($5 = 0 OR user_id = $5)
 		ORDER BY id DESC LIMIT $6`
-	untoldAlerts = `SELECT id FROM alerts WHERE announced < count AND announced_at <= $1 ORDER BY announced_at LIMIT $2`
+	untoldAlerts = `SELECT id FROM alerts WHERE announced < count AND (announced_at <= $1 OR announced_at > $2) ORDER BY announced_at LIMIT $3`
 	sweepAlerts  = `DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)`
 	alertsOf     = `SELECT ` + alertColumns + ` FROM alerts WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3`
 	alertEvents  = `SELECT ` + eventColumns + ` FROM events
@@ -136,8 +136,8 @@ func (tx alertTx) ids(ctx context.Context, query string, a ...any) (list []int64
 }
 
 // Untold implements alerts' storage.
-func (tx alertTx) Untold(ctx context.Context, before int64, limit int) ([]int64, error) {
-	return tx.ids(ctx, untoldAlerts, before, limit)
+func (tx alertTx) Untold(ctx context.Context, after, now int64, limit int) ([]int64, error) {
+	return tx.ids(ctx, untoldAlerts, after, now, limit)
 }
 
 // SweepAlerts implements alerts' storage.
