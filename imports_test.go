@@ -53,7 +53,7 @@ var allowed = map[string][]string{
 
 	// The event log and its readers. They meet SQL only through interfaces of their own.
 	"internal/outbox":   {"event"},
-	"internal/gateway":  {"event", "internal/identity"},
+	"internal/gateway":  {"event", "protocol", "realtime", "realtime/transport"}, // its connections are carried by the same sockets; who callers are is asked through an interface
 	"internal/delivery": {"event", "webhook"},
 	"internal/store": slices.Concat(
 		[]string{"event", "internal/outbox", "internal/gateway", "internal/delivery", "internal/files", "internal/search", "internal/privacy"}, domain),

@@ -31,6 +31,8 @@ type Caller struct {
 	Name string
 	// LoginAt is when the person logged in, in milliseconds since 1970; 0 for a service.
 	LoginAt int64
+	// KeyExpires is when the API key ends, in milliseconds since 1970; 0 is never.
+	KeyExpires int64
 }
 
 // Operator is who owns the machine: a command run there, or the configuration.
@@ -109,7 +111,7 @@ func (a *Accounts) accessToken(raw string) (c accessClaims, ours bool, err error
 	case c.Typ != accessKind || !c.Aud.has(accessAudience) || c.Sid == "":
 		return c, true, fmt.Errorf("%w: token is no access token", ErrUnauthorized)
 	case !c.Exp.set || c.Exp.at <= a.o.Now().Unix():
-		return c, true, fmt.Errorf("%w: access token has expired", ErrUnauthorized)
+		return c, true, fmt.Errorf("%w: access %w", ErrUnauthorized, ErrExpired)
 	}
 	return c, true, nil
 }
@@ -138,6 +140,19 @@ func (a *Accounts) Authenticate(ctx context.Context, bearer string) (Caller, err
 		}
 	}
 	return a.external(ctx, bearer)
+}
+
+// ExpiryOf returns when a token that was taken ends, zero for what is no token or has no
+// end. It does not look whether the token is good: [Accounts.Authenticate] has.
+func ExpiryOf(token string) time.Time {
+	var c struct {
+		Exp unixTime `json:"exp"`
+	}
+	t, err := parse(token)
+	if err != nil || jsonv2.Unmarshal(t.payload, &c) != nil || !c.Exp.set {
+		return time.Time{}
+	}
+	return time.Unix(c.Exp.at, 0)
 }
 
 // SessionCaller tells who a session belongs to, for connections that were opened with a

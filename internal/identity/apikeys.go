@@ -138,9 +138,10 @@ func (a *Accounts) apiKey(ctx context.Context, raw string) (Caller, error) {
 		case err != nil:
 			return Caller{}, 0, unauthorized(err, "API key")
 		case !EqualSecret(k.Hash, hash) || k.RevokedAt != 0 || k.ExpiresAt != 0 && a.now() >= k.ExpiresAt:
+			a.o.Watch.KeyRefused(k.ID)
 			return Caller{}, 0, fmt.Errorf("%w: API key is revoked or has expired", ErrUnauthorized)
 		}
-		return Caller{Service: true, Key: k.ID, Scopes: k.Scopes, Name: k.Name}, k.ExpiresAt, nil
+		return k.caller(), k.ExpiresAt, nil
 	})
 	if err == nil {
 		a.usedMu.Lock()
@@ -148,6 +149,31 @@ func (a *Accounts) apiKey(ctx context.Context, raw string) (Caller, error) {
 		a.usedMu.Unlock()
 	}
 	return c, err
+}
+
+func (k Key) caller() Caller {
+	return Caller{Service: true, Key: k.ID, Scopes: k.Scopes, Name: k.Name, KeyExpires: k.ExpiresAt}
+}
+
+// KeyCaller tells who the API key with an id is, for connections that were opened with it
+// and have to be checked again. The error is [ErrUnauthorized] or the storage's.
+func (a *Accounts) KeyCaller(ctx context.Context, id string) (Caller, error) {
+	return a.cache.get("id of key "+id, func() (Caller, int64, error) {
+		var keys []Key
+		err := a.store.View(ctx, func(tx Tx) (err error) {
+			keys, err = tx.Keys(ctx)
+			return err
+		})
+		if err != nil {
+			return Caller{}, 0, err
+		}
+		for _, k := range keys {
+			if k.ID == id && k.RevokedAt == 0 && (k.ExpiresAt == 0 || a.now() < k.ExpiresAt) {
+				return k.caller(), k.ExpiresAt, nil
+			}
+		}
+		return Caller{}, 0, fmt.Errorf("%w: API key is revoked or has expired", ErrUnauthorized)
+	})
 }
 
 // writeUsed stores when API keys were used. What cannot be stored is tried again.

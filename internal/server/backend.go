@@ -22,6 +22,7 @@ import (
 	"github.com/kuranty/kuranty/internal/compat/windi"
 	"github.com/kuranty/kuranty/internal/config"
 	"github.com/kuranty/kuranty/internal/files"
+	"github.com/kuranty/kuranty/internal/gateway"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/outbox"
 	"github.com/kuranty/kuranty/internal/payments"
@@ -38,6 +39,7 @@ type backend struct {
 	logger   *slog.Logger
 	store    *store.Store
 	log      *outbox.Log
+	gateway  *gateway.Gateway
 	accounts *identity.Accounts
 	chats    *chat.Service
 	files    *files.Service
@@ -134,8 +136,11 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 		return err
 	}
 	b.chats.Attach(b.channels.Live())
-	b.log = outbox.New(b.store, outbox.Options{Retention: c.Events.Retention, Keep: int64(c.Events.Keep), Logger: s.log}, b.channels)
-	if err := b.log.Load(ctx); err != nil {
+	if b.gateway, err = s.newGateway(b); err != nil {
+		return err
+	}
+	b.log = outbox.New(b.store, outbox.Options{Retention: c.Events.Retention, Keep: int64(c.Events.Keep), Logger: s.log}, b.channels, b.gateway)
+	if err := errors.Join(b.log.Load(ctx), b.gateway.Load(ctx)); err != nil {
 		return err
 	}
 	s.backend = b
@@ -254,7 +259,7 @@ func (b *backend) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	parts := []func(context.Context) error{
-		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.privacy.Run, b.alerts.Run, b.trust.Run, b.status.Run, b.sweepFiles, b.index,
+		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.gateway.Run, b.privacy.Run, b.alerts.Run, b.trust.Run, b.status.Run, b.sweepFiles, b.index,
 	}
 	if b.chequite != nil {
 		parts = append(parts, b.chequite.Run)

@@ -297,6 +297,7 @@ func (s *Server) transportOptions() (transport.Options, error) {
 		ConnectionLimit: c.ConnectionLimit, ConnectionRateLimit: c.ConnectionRateLimit,
 		Compression:  transport.Compression{Enabled: w.Compression, MinSize: w.CompressionMinSize, Level: w.CompressionLevel},
 		WriteTimeout: w.WriteTimeout, PingInterval: c.PingInterval, PongTimeout: c.PongTimeout,
+		Foreign:     transport.ForeignOptions{Compression: transport.Compression{Enabled: true, MinSize: 512}},
 		StopTimeout: s.stopTimeout(), Logger: s.log,
 	}
 	if c.UserIDHTTPHeader != "" {

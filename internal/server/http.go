@@ -98,6 +98,7 @@ func (s *Server) routes() *http.ServeMux {
 			mux.Handle(path, h)
 		}
 		s.handleWindi(mux)
+		s.handleGateway(mux)
 		if b.chequite != nil {
 			h := b.api.Around(b.chequite.Handler())
 			for _, path := range chequitePaths {

@@ -134,11 +134,12 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	endCarry()
 	limit, cancel := context.WithTimeout(outlive, patience)
 	defer cancel()
+	drained := run(limit, func(ctx context.Context) error { s.drainGateway(ctx, drain); return nil })
 	if stopErr := s.node.Shutdown(limit, drain); stopErr != nil {
 		s.log.Warn("connections were cut that had not ended in time", "error", stopErr)
 	}
 	// The node ends after the listener: it closes sessions that were just being opened.
-	err = errors.Join(err, <-carry)
+	err = errors.Join(err, <-drained, <-carry)
 	endNode()
 	return errors.Join(err, <-node, <-behind, <-watched, <-tended, s.keep())
 }

@@ -1,0 +1,224 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/realtime"
+)
+
+// occurrence is an event while it is looked at: everything that is made of it is made once.
+type occurrence struct {
+	event    *event.Event
+	kind     *event.Kind
+	payload  []byte
+	document event.Document
+	// members are the users who may see the event of a room; open says that it is none.
+	members map[int64]bool
+	open    bool
+	replay  bool
+	frames  []framed
+}
+
+// framed is an event laid out for connections of one kind.
+type framed struct {
+	as      form
+	framing realtime.Framing
+	bytes   []byte
+}
+
+// form is how a connection wants its events.
+type form uint8
+
+const (
+	formEvent form = iota // as documented
+	formCloud             // as CloudEvents
+	formAdmin             // as the admin socket has them
+)
+
+// newOccurrence returns nil for an event that no reader is to see.
+func (g *Gateway) newOccurrence(e *event.Event) (*occurrence, error) {
+	k := g.catalogue.Kind(e.Type)
+	if k == nil {
+		return nil, nil //nolint:nilnil // nothing, and no mistake
+	}
+	payload, err := k.Public(e)
+	if err != nil {
+		return nil, err
+	}
+	o := &occurrence{event: e, kind: k, payload: payload}
+	ch := event.ChannelNamed(k.Channel)
+	o.open = ch == nil || !ch.Rooms
+	return o, nil
+}
+
+// room is the chat that the event is of, 0 if it is none's.
+func (o *occurrence) room() int64 {
+	if o.open {
+		return 0
+	}
+	chat, _ := event.StreamOf(o.event.Stream)
+	return chat
+}
+
+// passes tells whether a filter lets the event pass.
+func (o *occurrence) passes(f *event.Filter) bool {
+	if f.Empty() {
+		return true
+	}
+	if o.document == nil {
+		doc, err := event.NewDocument(o.kind, o.event, o.payload)
+		if err != nil {
+			return false
+		}
+		o.document = doc
+	}
+	return f.Pass(o.document)
+}
+
+// visible tells whether a caller may see the event.
+func (o *occurrence) visible(c *Caller) bool { return o.open || c.Moderator || o.members[c.User] }
+
+// frame returns the event as one kind of connection gets it. The bytes are shared.
+func (o *occurrence) frame(as form, framing realtime.Framing, source string) []byte {
+	for i := range o.frames {
+		if f := &o.frames[i]; f.as == as && f.framing == framing {
+			return f.bytes
+		}
+	}
+	var text []byte
+	switch as {
+	case formCloud:
+		text = appendCloudEvent(nil, o.kind, o.event, o.payload, source)
+	case formAdmin:
+		text = appendAdminEvent(nil, o.kind, o.event, o.payload)
+	default:
+		text = appendEvent(make([]byte, 0, len(o.payload)+256), o.kind, o.event, o.payload, o.replay)
+	}
+	b := framing.AppendFrame(make([]byte, 0, len(text)+10), text)
+	o.frames = append(o.frames, framed{as, framing, b})
+	return b
+}
+
+// key says of what an event is the newest state.
+func (o *occurrence) key() string {
+	var m map[string]any
+	if json.Unmarshal(o.payload, &m) != nil {
+		return ""
+	}
+	key := o.kind.Type
+	for _, path := range o.kind.Latest {
+		key += "\x00" + fmt.Sprint(at(m, path))
+	}
+	return key
+}
+
+func at(m map[string]any, path string) any {
+	for i := range len(path) {
+		if path[i] == '.' {
+			inner, _ := m[path[:i]].(map[string]any)
+			return at(inner, path[i+1:])
+		}
+	}
+	return m[path]
+}
+
+// Name implements outbox.Sink.
+func (g *Gateway) Name() string { return g.o.Sink }
+
+// Deliver implements outbox.Sink: it offers events to the sessions that wait for their
+// types. It fails only when it cannot be known who may see an event.
+func (g *Gateway) Deliver(ctx context.Context, events []event.Event) (int, error) {
+	for i := range events {
+		e := &events[i]
+		g.watch(e)
+		if err := g.offer(ctx, e); err != nil {
+			return i, fmt.Errorf("offer %s: %w", e.Type, err)
+		}
+	}
+	return len(events), nil
+}
+
+func (g *Gateway) offer(ctx context.Context, e *event.Event) error {
+	if e.Pos <= g.hub.finished.Load() {
+		return nil // again
+	}
+	// First: who begins to wait from here on has not asked for this one.
+	g.hub.begun.Store(e.Pos)
+	g.latest.Store(&position{e.ID, e.Pos})
+	waiting := g.hub.waiting(e.Type)
+	var o *occurrence
+	if len(waiting) > 0 {
+		var err error
+		if o, err = g.newOccurrence(e); err != nil {
+			g.o.Logger.Error("event cannot be shown", "event", e.ID, "type", e.Type, "error", err)
+		}
+	}
+	if o != nil && !o.open {
+		users := make([]int64, 0, len(waiting))
+		for _, s := range waiting {
+			if user := s.user.Load(); user != 0 {
+				users = append(users, user)
+			}
+		}
+		var err error
+		if o.members, err = g.members(ctx, o.room(), users); err != nil {
+			return err
+		}
+	}
+	if o != nil {
+		for _, s := range waiting {
+			s.offered(o)
+		}
+	}
+	g.hub.finished.Store(e.Pos)
+	if o != nil {
+		g.metrics.fanout.Observe(max(time.Since(time.UnixMilli(e.At)).Seconds(), 0))
+	}
+	return nil
+}
+
+// members returns which of users are in a chat now.
+func (g *Gateway) members(ctx context.Context, chat int64, users []int64) (map[int64]bool, error) {
+	if len(users) == 0 || chat == 0 {
+		return nil, nil //nolint:nilnil // nobody
+	}
+	in, err := g.o.Store.Members(ctx, chat, users)
+	if err != nil {
+		return nil, fmt.Errorf("look who is in chat %d: %w", chat, err)
+	}
+	set := make(map[int64]bool, len(in))
+	for _, user := range in {
+		set[user] = true
+	}
+	return set, nil
+}
+
+// watch looks for what an event says of callers: who of them is still one is asked for all
+// connections concerned.
+func (g *Gateway) watch(e *event.Event) {
+	var p struct {
+		User     int64    `json:"user_id"`
+		Sessions []string `json:"session_ids"`
+		Token    string   `json:"token_id"`
+	}
+	switch e.Type {
+	case event.SessionRevoked, event.UserSuspended, event.UserDeleted, event.UserUpdated, event.TokenRevoked:
+	default:
+		return
+	}
+	if json.Unmarshal(e.Payload, &p) != nil {
+		return
+	}
+	for _, s := range g.hub.all() {
+		s.mu.Lock()
+		concerned := s.state == stateOpen && (p.User != 0 && s.caller.User == p.User || p.Token != "" && s.caller.Key == p.Token)
+		s.mu.Unlock()
+		if concerned {
+			g.spawn(s.refresh)
+		}
+	}
+}

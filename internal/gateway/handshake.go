@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/kuranty/kuranty/realtime"
+	"github.com/kuranty/kuranty/realtime/transport"
+)
+
+// Subprotocols (event-gateway.md §1, way E, and §11).
+const (
+	subprotocolEvents = "events.v1"
+	subprotocolCloud  = "cloudevents.json"
+	bearerProtocol    = "bearer."
+)
+
+// Sockets makes WebSocket connections of requests ([transport.Server.Accept]).
+type Sockets interface {
+	Accept(w http.ResponseWriter, r *http.Request, subprotocol string, newSession func(realtime.Conn) transport.Session)
+}
+
+// credential is what a request shows of its caller, by the first of the ways there are
+// that it uses (event-gateway.md §1, rule 1).
+type credential struct {
+	text   string
+	ticket bool
+}
+
+// credentialOf reads a request. That of an address counts last, and not where it is off.
+func (g *Gateway) credentialOf(r *http.Request) credential {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return credential{text: strings.TrimSpace(token)}
+	}
+	if key := strings.TrimSpace(r.Header.Get("X-API-Key")); key != "" {
+		return credential{text: key}
+	}
+	for _, p := range subprotocols(r) {
+		if token, ok := strings.CutPrefix(p, bearerProtocol); ok && token != "" {
+			return credential{text: token}
+		}
+	}
+	q := r.URL.Query()
+	if ticket := q.Get("ticket"); ticket != "" {
+		return credential{text: ticket, ticket: true}
+	}
+	if g.o.NoQueryToken {
+		return credential{}
+	}
+	if token := q.Get("token"); token != "" {
+		return credential{text: token}
+	}
+	return credential{text: q.Get("api_key")}
+}
+
+func subprotocols(r *http.Request) (offered []string) {
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for p := range strings.SplitSeq(line, ",") {
+			offered = append(offered, strings.TrimSpace(p))
+		}
+	}
+	return offered
+}
+
+// ServeEvents answers a request for /v1/ws.
+func (g *Gateway) ServeEvents(sockets Sockets) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := g.credentialOf(r)
+		who := peerOf(r, c)
+		if !g.enter(w, who) {
+			return
+		}
+		subprotocol, as := "", formEvent
+		for _, p := range subprotocols(r) {
+			switch {
+			case p == subprotocolCloud:
+				subprotocol, as = p, formCloud
+			case p == subprotocolEvents && subprotocol == "":
+				subprotocol = p
+			}
+		}
+		if r.URL.Query().Get("format") == "cloudevents" {
+			as = formCloud
+		}
+		last := r.URL.Query().Get("lastEventId")
+		if header := r.Header.Get("Last-Event-ID"); header != "" {
+			last = header
+		}
+		accepted := false
+		sockets.Accept(w, r, subprotocol, func(conn realtime.Conn) transport.Session {
+			accepted = true
+			s := &session{g: g, conn: conn, framing: conn.Framing(), id: newID("con_"), peer: who, form: as, lastEventID: last}
+			s.credential = c
+			return s
+		})
+		if !accepted {
+			g.guard.identified(who.addr)
+		}
+	})
+}
+
+// enter passes a request by the guard, or answers it.
+func (g *Gateway) enter(w http.ResponseWriter, who peer) bool {
+	status, retry := g.guard.connect(who.addr, who.hash, g.now())
+	if status == 0 {
+		return true
+	}
+	if retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(retry))
+	}
+	http.Error(w, http.StatusText(status), status)
+	return false
+}
+
+// peerOf tells who sends a request. Its address is the client's: what proxies say of it
+// has been looked at before.
+func peerOf(r *http.Request, c credential) peer {
+	addr, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		addr = r.RemoteAddr
+	}
+	p := peer{addr: addr}
+	if c.text != "" {
+		p.hash = hashOf(c.text)
+	}
+	return p
+}
+
+// Start implements transport.Session: the credential of the request is looked at.
+func (s *session) Start() {
+	s.g.begin(s)
+	c := s.credential
+	s.credential = credential{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.lastEventID != "" && !isEventID(s.lastEventID):
+		s.lastEventID = ""
+		s.fail("", &problem{Code: codeMalformed, Message: "lastEventId is not the id of an event"})
+	case c.text == "":
+		return
+	}
+	if c.text == "" {
+		return
+	}
+	s.state = stateAsking
+	if c.ticket {
+		caller, ok := s.g.tickets.take(c.text, s.g.now())
+		if !ok {
+			s.refuse("", c.text, ErrInvalid)
+			return
+		}
+		s.later(func(ctx context.Context) { // the caller may have changed since
+			now, err := s.g.o.Accounts.Refresh(ctx, caller)
+			s.entered(c.text, now, err)
+		})
+		return
+	}
+	s.later(func(ctx context.Context) {
+		caller, err := s.g.o.Accounts.Authenticate(ctx, c.text)
+		s.entered(c.text, caller, err)
+	})
+}
+
+// entered opens the session for who showed a credential in the request, or ends it.
+func (s *session) entered(text string, c Caller, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.out.closing:
+	case err != nil:
+		s.refuse("", text, err)
+	default:
+		s.admit("", c)
+	}
+}

@@ -1,0 +1,293 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kuranty/kuranty/event"
+)
+
+const (
+	// resumeFor is how long the subscriptions of a connection that ended are remembered.
+	resumeFor = 5 * time.Minute
+	// maxRemembered bounds how many connections are.
+	maxRemembered = 20_000
+)
+
+// answerSubscribe answers a subscribe frame; s.mu is held.
+func (s *session) answerSubscribe(f *frame) {
+	filter, err := checkSubscribe(f)
+	if err != nil {
+		s.strike(f.ID, err.Error())
+		return
+	}
+	if f.LastEventID == "" {
+		f.LastEventID, s.lastEventID = s.lastEventID, ""
+	}
+	if f.LastEventID == "" && f.Consumer == "" {
+		s.say("response", f.ID, s.subscribe(f, filter, -1))
+		return
+	}
+	s.later(func(ctx context.Context) { s.resumeSubscribe(ctx, f, filter) })
+}
+
+// resumeSubscribe answers a subscribe frame that asks for the past.
+func (s *session) resumeSubscribe(ctx context.Context, f *frame, filter event.Filter) {
+	if f.Consumer != "" {
+		at, err := s.takeConsumer(ctx, f.Consumer)
+		if err != nil {
+			s.unavailable(f.ID, err)
+			return
+		}
+		if f.LastEventID == "" {
+			if at < 0 { // a new consumer begins now
+				s.locked(func() {
+					a := s.subscribe(f, filter, -1)
+					a.Consumer = f.Consumer
+					s.say("response", f.ID, a)
+				})
+				return
+			}
+			s.subscribeAfter(ctx, f, filter, at)
+			return
+		}
+	}
+	pos, known, err := s.g.o.Store.Place(ctx, f.LastEventID)
+	if err != nil {
+		s.unavailable(f.ID, err)
+		return
+	}
+	if !known {
+		s.subscribeLost(ctx, f, filter)
+		return
+	}
+	s.subscribeAfter(ctx, f, filter, pos)
+}
+
+// subscribeAfter subscribes from a position on: first the answer, then the past.
+func (s *session) subscribeAfter(ctx context.Context, f *frame, filter event.Filter, pos int64) {
+	head := s.g.latest.Load()
+	_, oldest, err := s.g.o.Store.Oldest(ctx)
+	if err != nil {
+		s.unavailable(f.ID, err)
+		return
+	}
+	if oldest > pos+1 {
+		s.subscribeLost(ctx, f, filter)
+		return
+	}
+	probe := s.probe(f, filter, pos)
+	n, err := s.g.count(ctx, probe, pos, head.pos)
+	if err != nil {
+		s.unavailable(f.ID, err)
+		return
+	}
+	s.locked(func() {
+		a := s.subscribe(f, filter, pos)
+		a.Consumer = f.Consumer
+		a.Resume = &resumed{Status: "complete", From: f.LastEventID, Replayed: n, To: head.id}
+		s.say("response", f.ID, a)
+		s.g.metrics.replayed.Add(float64(n))
+		s.rewind(pos)
+	})
+}
+
+// subscribeLost subscribes where the past is not kept: from the earliest event that is, or
+// from now on.
+func (s *session) subscribeLost(ctx context.Context, f *frame, filter event.Filter) {
+	id, oldest, err := s.g.o.Store.Oldest(ctx)
+	if err != nil {
+		s.unavailable(f.ID, err)
+		return
+	}
+	lost := &resumed{Status: "lost", From: f.LastEventID, Earliest: id}
+	from := int64(-1)
+	if f.OnLost == "earliest" && oldest > 0 {
+		from = oldest - 1
+		head := s.g.latest.Load()
+		if lost.Replayed, err = s.g.count(ctx, s.probe(f, filter, from), from, head.pos); err != nil {
+			s.unavailable(f.ID, err)
+			return
+		}
+		lost.To = head.id
+	}
+	s.locked(func() {
+		a := s.subscribe(f, filter, from)
+		a.Consumer, a.Resume = f.Consumer, lost
+		s.say("response", f.ID, a)
+		if from >= 0 {
+			s.g.metrics.replayed.Add(float64(lost.Replayed))
+			s.rewind(from)
+		}
+	})
+}
+
+// probe is a session that only has the subscriptions of a frame, from a position on, and
+// those that keep it from getting an event twice.
+func (s *session) probe(f *frame, filter event.Filter, pos int64) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &session{g: s.g, caller: s.caller}
+	mark := s.served()
+	names := asked(f)
+	for _, sub := range s.subs {
+		if !slices.Contains(names, sub.name) {
+			old := *sub
+			old.done = max(old.done, mark)
+			p.subs = append(p.subs, &old)
+		}
+	}
+	for _, n := range names {
+		if kinds, code := s.g.resolve(n, &s.caller); code == "" {
+			p.subs = append(p.subs, &subscription{name: n, kinds: kinds, filter: filter, from: pos, done: pos})
+		}
+	}
+	return p
+}
+
+// locked runs f with the lock, unless the session is over.
+func (s *session) locked(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.out.closing && s.state == stateOpen {
+		f()
+	}
+}
+
+// unavailable answers a request that the database could not serve.
+func (s *session) unavailable(id string, err error) {
+	s.g.o.Logger.Warn("answer a connection", "connection", s.id, "error", err)
+	s.locked(func() {
+		s.fail(id, &problem{Code: codeUnavailable, Message: "Service temporarily unavailable", Retryable: true})
+	})
+}
+
+// remembered is what a connection that ended had subscribed to.
+type remembered struct {
+	subject string
+	until   time.Time
+	subs    []*subscription
+}
+
+// memory remembers connections that ended, by their tokens.
+type memory struct {
+	mu   sync.Mutex
+	kept map[string]remembered
+}
+
+func (m *memory) keep(token string, r remembered) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.kept) < maxRemembered {
+		m.kept[token] = r
+	}
+}
+
+// take returns what a token stands for, once, if it is the subject's and not too old.
+func (m *memory) take(token, subject string, now time.Time) (remembered, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.kept[token]
+	if !ok || r.subject != subject || now.After(r.until) {
+		return remembered{}, false
+	}
+	delete(m.kept, token)
+	return r, true
+}
+
+func (m *memory) sweep(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for token, r := range m.kept {
+		if now.After(r.until) {
+			delete(m.kept, token)
+		}
+	}
+}
+
+// answerResume answers a resume frame; s.mu is held.
+func (s *session) answerResume(f *frame) {
+	if f.Token == "" {
+		s.strike(f.ID, "token must be a resume token")
+		return
+	}
+	if f.LastEventID != "" && !isEventID(f.LastEventID) {
+		s.strike(f.ID, "lastEventId is not the id of an event")
+		return
+	}
+	r, ok := s.g.memory.take(f.Token, s.caller.Subject, s.g.now())
+	if !ok {
+		s.say("response", f.ID, &subscribed{
+			Action: "resume", Status: "lost", RequestID: f.ID, Active: s.active(), Count: len(s.subs), Resume: &resumed{Status: "lost", From: f.LastEventID},
+		})
+		return
+	}
+	s.later(func(ctx context.Context) { s.resume(ctx, f, r) })
+}
+
+// resume gives a session the subscriptions of another, with the past after an event.
+func (s *session) resume(ctx context.Context, f *frame, r remembered) {
+	var pos int64
+	known, result := false, &resumed{Status: "complete", From: f.LastEventID}
+	head := s.g.latest.Load()
+	id, oldest, err := s.g.o.Store.Oldest(ctx)
+	if err == nil && f.LastEventID != "" {
+		pos, known, err = s.g.o.Store.Place(ctx, f.LastEventID)
+		if known = known && oldest <= pos+1; !known {
+			result.Status, result.Earliest = "lost", id
+		}
+	}
+	if err != nil {
+		s.unavailable(f.ID, err)
+		return
+	}
+	start := int64(-1)
+	if known {
+		start = pos
+		probe := &session{g: s.g}
+		s.mu.Lock()
+		probe.caller = s.caller
+		s.mu.Unlock()
+		probe.restore(r.subs, pos)
+		if result.Replayed, err = s.g.count(ctx, probe, pos, head.pos); err != nil {
+			s.unavailable(f.ID, err)
+			return
+		}
+		result.To = head.id
+	}
+	s.locked(func() {
+		s.settle()
+		added := s.restore(r.subs, start)
+		a := &subscribed{Action: "resume", Status: "ok", RequestID: f.ID, Active: s.active(), Count: len(s.subs), Resume: result}
+		for _, sub := range s.subs {
+			a.put(sub.name)
+		}
+		s.index()
+		if start < 0 {
+			begun := s.g.hub.begun.Load()
+			for _, sub := range added {
+				sub.from, sub.done = begun, begun
+			}
+		}
+		s.say("response", f.ID, a)
+		if start >= 0 {
+			s.g.metrics.replayed.Add(float64(result.Replayed))
+			s.rewind(start)
+		}
+	})
+}
+
+// restore adds subscriptions from a position on, those that the caller may still have.
+func (s *session) restore(subs []*subscription, pos int64) (added []*subscription) {
+	for _, old := range subs {
+		kinds, code := s.g.resolve(old.name, &s.caller)
+		if code != "" || s.find(old.name) >= 0 || len(s.subs) >= s.g.o.Subscriptions {
+			continue
+		}
+		sub := &subscription{name: old.name, kinds: kinds, filter: old.filter, latest: old.latest, from: pos, done: pos}
+		s.subs, added = append(s.subs, sub), append(added, sub)
+	}
+	return added
+}

@@ -1,0 +1,348 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/protocol"
+	"github.com/kuranty/kuranty/realtime"
+)
+
+// What a session is doing about its caller.
+const (
+	stateNew     = iota // nobody has said who is there
+	stateAsking         // a credential is being looked at
+	stateOpen           // the caller is known
+	stateRefused        // it was not good
+)
+
+// How a session gets its events.
+const (
+	modeLive   = iota // offered by the hub
+	modeReader        // read from the log after pos
+	modeOver          // none any more
+)
+
+// maxInbox bounds the messages that wait while one is being answered.
+const maxInbox = 32
+
+// session is one connection (event-gateway.md, part I).
+type session struct {
+	g       *Gateway
+	conn    realtime.Conn
+	framing realtime.Framing
+	id      string
+	peer    peer
+	// credential is that of the request, until Start.
+	credential credential
+	form       form
+	user       atomic.Int64 // of caller, for who does not hold mu
+	heard      atomic.Int64 // the tick of the last sign of life
+
+	// followed belongs to the hub.
+	followed []string
+
+	mu      sync.Mutex
+	state   uint8
+	mode    uint8
+	reading bool // a goroutine reads the log for it
+	caller  Caller
+	subs    []*subscription
+	out     output
+	// pos is up to where a reader of the log has read, lastSent the newest event sent.
+	pos, lastSent int64
+	inbox         []*frame
+	busy          bool // a message is being answered by a goroutine
+	rate          bucket
+	strikes       strikes
+	due           int64 // the tick at which to look after it
+	pingAt        int64
+	authBy        int64
+	warned        bool
+	resumeToken   string
+	lastEventID   string // of the handshake, for the first subscribe
+	consumer      *consumer
+	connected     time.Time
+
+	messagesIn, messagesOut, bytesIn, bytesOut uint64
+	skipped                                    uint64
+}
+
+// peer is what is known of who connects.
+type peer struct {
+	addr string
+	hash string // of the credential in the request, for the guard; "" without one
+}
+
+// MessageLimit implements transport.Session.
+func (s *session) MessageLimit() int { return s.g.o.FrameBytes }
+
+// Flush implements transport.Session.
+func (s *session) Flush() {}
+
+// Alive is called for whatever the peer sends.
+func (s *session) Alive() {
+	if !s.g.o.StrictPong {
+		s.heard.Store(s.g.tick.Load())
+	}
+}
+
+// WriteControl implements transport.Session.
+func (s *session) WriteControl(framed []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.write(framed, 0, "")
+}
+
+// Writable implements transport.Session.
+func (s *session) Writable() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.awaiting = false
+	s.drain()
+	s.wake()
+}
+
+// Stalled implements transport.Session: the peer takes nothing (event-gateway.md §8).
+func (s *session) Stalled() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mode = modeOver
+	s.g.metrics.closes.WithLabelValues(itoa(closeSlow)).Inc()
+	s.out.closing = true
+	if len(s.out.queue) > 0 && !s.out.begun { // between frames the code can be said
+		s.out.queue, s.out.bytes = nil, 0
+		_, _ = s.conn.TryWrite(s.framing.AppendClose(nil, &protocol.Close{Code: closeSlow, Reason: "consumer too slow"}))
+	}
+	s.shut(false)
+}
+
+// Close implements transport.Session: what came cannot be read.
+func (s *session) Close(c *protocol.Close) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(uint16(c.Code), c.Reason)
+}
+
+// Gone implements transport.Session.
+func (s *session) Gone() {
+	s.mu.Lock()
+	s.out.closing, s.out.queue = true, nil
+	s.mode = modeOver
+	s.shut(false)
+	s.mu.Unlock()
+	s.g.gone(s)
+}
+
+// Receive implements transport.Session.
+func (s *session) Receive(b []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytesIn += uint64(len(b))
+	s.messagesIn++
+	if s.out.closing {
+		return false
+	}
+	f, err := parseFrame(b)
+	s.g.metrics.in(f.Type)
+	if f.Type == "pong" && err == nil {
+		s.heard.Store(s.g.tick.Load())
+		return true
+	}
+	if f.Type != "ack" && !s.pace(f.ID) {
+		return !s.out.closing
+	}
+	var wrong *malformed
+	if errors.As(err, &wrong) {
+		s.strike(f.ID, wrong.detail)
+		return !s.out.closing
+	}
+	if s.busy {
+		if len(s.inbox) >= maxInbox {
+			s.strike(f.ID, "too many messages wait for an answer")
+			return !s.out.closing
+		}
+		s.inbox = append(s.inbox, &f)
+		return true
+	}
+	s.answer(&f)
+	return !s.out.closing
+}
+
+// pace counts a message against the rate; s.mu is held.
+func (s *session) pace(id string) bool {
+	switch s.rate.take(s.g.now(), s.g.o.MessagesPerMinute) {
+	case paceOver:
+		s.fail(id, &problem{Code: codeMalformed, Message: "Message rate exceeded", Reason: "rate", Retryable: true})
+		return false
+	case paceIgnore:
+		return false
+	case paceClose:
+		s.end(closeRate, "message rate exceeded")
+		return false
+	}
+	return true
+}
+
+// strike answers a message that cannot be understood; s.mu is held.
+func (s *session) strike(id, detail string) {
+	s.fail(id, &problem{Code: codeMalformed, Message: detail})
+	if s.strikes.add(s.g.now()) {
+		s.end(closeMalformed, "too many malformed messages")
+	}
+}
+
+// answer handles a message; s.mu is held.
+func (s *session) answer(f *frame) {
+	switch f.Type {
+	case "ping":
+		s.say("pong", f.ID, struct{}{})
+		return
+	case "auth":
+		s.authenticate(f)
+		return
+	}
+	if s.state != stateOpen {
+		s.fail(f.ID, &problem{Code: codeAuth, Message: "Authentication required", Reason: reasonRequired})
+		return
+	}
+	switch f.Type {
+	case "subscribe":
+		s.answerSubscribe(f)
+	case "unsubscribe":
+		if len(f.Channels)+len(f.Events) == 0 && !f.All {
+			s.strike(f.ID, "channels or events must name something")
+			return
+		}
+		s.say("response", f.ID, s.unsubscribe(f))
+	case "resume":
+		s.answerResume(f)
+	case "ack":
+		s.acknowledge(f)
+	case "list":
+		a := &subscribed{Action: "list", Status: "ok", RequestID: f.ID, Active: s.active(), Count: len(s.subs)}
+		a.Stats = &traffic{s.connected.UTC().Format(timeFormat), s.messagesIn, s.messagesOut, s.bytesIn, s.bytesOut}
+		s.say("response", f.ID, a)
+	default:
+		s.strike(f.ID, "type must be auth, subscribe, unsubscribe, ping, pong, resume, ack or list")
+	}
+}
+
+// later answers a message by a goroutine, because it must wait; messages that come
+// meanwhile wait too. s.mu is held; work is called without it.
+func (s *session) later(work func(ctx context.Context)) {
+	s.busy = true
+	started := s.g.spawn(func(ctx context.Context) {
+		work(ctx)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.busy = false
+		for len(s.inbox) > 0 && !s.busy && !s.out.closing {
+			f := s.inbox[0]
+			s.inbox = s.inbox[1:]
+			s.answer(f) // may make s busy again, with a goroutine of its own
+		}
+		if len(s.inbox) == 0 {
+			s.inbox = nil
+		}
+	})
+	if !started {
+		s.busy = false
+		s.end(closeRestart, "shutting down")
+	}
+}
+
+// offered sends an event that has just happened, if it is asked for and may be seen.
+func (s *session) offered(o *occurrence) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mode != modeLive || s.state != stateOpen || o.event.Pos <= s.pos || !o.visible(&s.caller) {
+		return
+	}
+	wanted, latest := s.wants(o)
+	if !wanted {
+		return
+	}
+	key := ""
+	if latest && len(s.out.queue) > 0 {
+		key = o.key()
+	}
+	if !s.write(o.frame(s.form, s.framing, s.g.o.Source), o.event.Pos, key) {
+		s.fallBehind(o.event.Pos)
+		return
+	}
+	s.sent(o, "live")
+}
+
+func (s *session) sent(o *occurrence, mode string) {
+	s.lastSent = o.event.Pos
+	s.messagesOut++
+	if s.consumer != nil {
+		s.consumer.sent(o.event)
+	}
+	s.g.metrics.out(o.kind.Channel, mode)
+}
+
+// fallBehind makes a session that has no room for an event a reader of the log, from the
+// first event on that is not on its way. s.mu is held.
+func (s *session) fallBehind(pos int64) {
+	if first := s.out.dropEvents(); first != 0 {
+		pos = min(pos, first)
+	}
+	s.readAfter(pos - 1)
+}
+
+// readAfter makes the session read the log after a position; s.mu is held. What a
+// subscription got before is not sent again.
+func (s *session) readAfter(pos int64) {
+	if s.mode == modeLive {
+		s.g.metrics.readers.Inc()
+	}
+	s.mode, s.pos = modeReader, pos
+	s.wake()
+}
+
+// served is up to where the session has got all it asked for; s.mu is held.
+func (s *session) served() int64 {
+	if s.mode == modeReader {
+		return s.pos
+	}
+	return max(s.g.hub.finished.Load(), s.lastSent, s.pos)
+}
+
+// settle notes up to where the subscriptions have been served, so that none of them gets
+// an event again when the session reads from an earlier position for others. s.mu is held.
+func (s *session) settle() {
+	mark := s.served()
+	for _, sub := range s.subs {
+		sub.done = max(sub.done, mark)
+	}
+}
+
+// rewind makes the session read from an earlier position for subscriptions that begin
+// there; the others have been settled. s.mu is held.
+func (s *session) rewind(pos int64) { s.readAfter(min(pos, s.served())) }
+
+// cursor is the id of the newest event that the session is caught up with.
+func (s *session) cursor() string {
+	if s.mode == modeReader {
+		return ""
+	}
+	if p := s.g.latest.Load(); p != nil {
+		return p.id
+	}
+	return ""
+}
+
+// position is a place in the log.
+type position struct {
+	id  string
+	pos int64
+}
+
+// itself is the event as a place.
+func itself(e *event.Event) position { return position{e.ID, e.Pos} }

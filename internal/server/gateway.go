@@ -1,0 +1,123 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/gateway"
+	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/store"
+)
+
+// newGateway returns the event gateway on a backend.
+func (s *Server) newGateway(b *backend) (*gateway.Gateway, error) {
+	catalogue, err := event.NewCatalogue()
+	if err != nil {
+		return nil, fmt.Errorf("events.types: %w", err)
+	}
+	return gateway.New(gateway.Options{
+		Store: b.store.Gateway(), Accounts: gatewayAccounts{b.accounts}, Catalogue: catalogue, Sink: s.gatewaySink(), Logger: s.log,
+	}), nil
+}
+
+// gatewaySink names the cursor of this node's gateway.
+func (s *Server) gatewaySink() string {
+	if s.cfg.Storage.Driver == store.Postgres {
+		return "gateway@" + s.nodeName()
+	}
+	return "gateway"
+}
+
+// handleGateway serves the gateway's sockets. The transport does not exist yet.
+func (s *Server) handleGateway(mux *http.ServeMux) {
+	g := s.backend.gateway
+	mux.HandleFunc("/v1/ws", func(w http.ResponseWriter, r *http.Request) { g.ServeEvents(s.transport).ServeHTTP(w, r) })
+}
+
+// gatewayAccounts tells the gateway who shows a credential.
+type gatewayAccounts struct{ a *identity.Accounts }
+
+// Authenticate implements gateway.Accounts.
+func (g gatewayAccounts) Authenticate(ctx context.Context, credential string) (gateway.Caller, error) {
+	c, err := g.a.Authenticate(ctx, credential)
+	if err != nil {
+		return gateway.Caller{}, refusal(err)
+	}
+	caller := gatewayCaller(c)
+	if c.User != 0 {
+		caller.Expires = identity.ExpiryOf(credential)
+	} else if c.KeyExpires != 0 {
+		caller.Expires = time.UnixMilli(c.KeyExpires)
+	}
+	return caller, nil
+}
+
+// Refresh implements gateway.Accounts. What is remembered of the caller may be older than
+// the event that made the gateway ask.
+func (g gatewayAccounts) Refresh(ctx context.Context, c gateway.Caller) (gateway.Caller, error) {
+	var now identity.Caller
+	var err error
+	switch {
+	case c.Session != "":
+		g.a.Forget(c.Session)
+		now, err = g.a.SessionCaller(ctx, c.Session)
+	case c.User != 0:
+		g.a.ForgetUser(c.User)
+		now, err = g.a.UserCaller(ctx, c.User)
+	case c.Key != "":
+		g.a.Forget(c.Key)
+		now, err = g.a.KeyCaller(ctx, c.Key)
+	default: // the key of the configuration is good as long as the process runs
+		return c, nil
+	}
+	if err != nil {
+		if err = refusal(err); errors.Is(err, gateway.ErrInvalid) {
+			err = gateway.ErrRevoked
+		}
+		return gateway.Caller{}, err
+	}
+	return gatewayCaller(now), nil
+}
+
+// refusal is an error of identity in the gateway's words.
+func refusal(err error) error {
+	switch {
+	case errors.Is(err, identity.ErrExpired):
+		return gateway.ErrExpired
+	case errors.Is(err, identity.ErrSuspended):
+		return gateway.ErrRevoked
+	case errors.Is(err, identity.ErrUnauthorized):
+		return gateway.ErrInvalid
+	}
+	return err
+}
+
+// What people may read beside their own account: rooms they are members of.
+var readsOfPeople = []string{"read:messages", "read:rooms"}
+
+// gatewayCaller is who makes a request as the gateway knows them.
+func gatewayCaller(c identity.Caller) gateway.Caller {
+	g := gateway.Caller{Subject: c.Actor(), User: c.User, Session: c.Session, Key: c.Key, Permissions: slices.Clone(c.Scopes)}
+	switch {
+	case c.Admin():
+		g.Permissions = []string{"*"}
+	case !c.Service:
+		g.Permissions = slices.Clone(readsOfPeople)
+	case c.Can("events:read"):
+		g.Permissions = append(g.Permissions, "read:*")
+	}
+	g.Moderator = c.Can("moderate:messages") || c.Admin()
+	return g
+}
+
+// drainGateway tells the gateway's clients to come back elsewhere, spread over a time.
+func (s *Server) drainGateway(ctx context.Context, over time.Duration) {
+	if s.backend != nil {
+		s.backend.gateway.Drain(ctx, over)
+	}
+}
