@@ -95,6 +95,8 @@ type Watcher interface {
 	// TokenReused tells of a refresh token that was used after it had been replaced: its
 	// session has been revoked.
 	TokenReused(user int64, address string)
+	// KeyRefused tells of an API key that was revoked or has expired: somebody goes on showing it.
+	KeyRefused(key string)
 }
 
 // nobody watches.
@@ -102,6 +104,7 @@ type nobody struct{}
 
 func (nobody) SignInFailed(int64, string) {}
 func (nobody) TokenReused(int64, string)  {}
+func (nobody) KeyRefused(string)          {}
 
 // Mail is a message to a person. What it says is the mailer's.
 type Mail struct {

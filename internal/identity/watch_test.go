@@ -25,6 +25,7 @@ func (w *watch) note(format string, a ...any) {
 
 func (w *watch) SignInFailed(user int64, address string) { w.note("failed %d %s", user, address) }
 func (w *watch) TokenReused(user int64, address string)  { w.note("reused %d %s", user, address) }
+func (w *watch) KeyRefused(key string)                   { w.note("key %s", key) }
 
 // Guesses, those that come too often included, and copied tokens are told; what is right
 // is not.
@@ -75,4 +76,17 @@ func TestWatcherIsTold(t *testing.T) {
 		h.want("reuse", err, identity.ErrTokenReused)
 	}
 	want(reused, reused)
+
+	secret, key, err := h.CreateKey(ctx, identity.Operator("test"), "billing", nil, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Authenticate(ctx, secret); err != nil {
+		t.Error(err)
+	}
+	want()
+	h.pass(time.Hour)
+	_, err = h.Authenticate(ctx, secret)
+	h.want("expired", err, identity.ErrUnauthorized)
+	want("key " + key.ID)
 }

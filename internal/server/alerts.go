@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/alerts"
 	"github.com/kuranty/kuranty/internal/identity"
 )
@@ -41,6 +42,11 @@ func (w watcher) SignInFailed(user int64, address string) {
 // TokenReused implements [identity.Watcher].
 func (w watcher) TokenReused(user int64, address string) {
 	w.to.Note(alerts.Observation{Kind: alerts.TokenReused, Subject: alerts.About(user, address), User: user, Detail: from(address)})
+}
+
+// KeyRefused implements [identity.Watcher].
+func (w watcher) KeyRefused(key string) {
+	w.to.Note(alerts.Observation{Kind: alerts.RefusedTokens, Subject: event.Service(key)})
 }
 
 // TokenRefused implements [api.Watcher].
