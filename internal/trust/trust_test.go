@@ -426,6 +426,34 @@ func TestCodes(t *testing.T) {
 	})
 }
 
+// Who tries many codes at once has no more tries.
+func TestCodesTriedAtOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, n *network) {
+		m := n.member()
+		v := n.begin(m.Caller, trust.Email, "")
+		wrong := "000000"
+		if n.mail[0].Code == wrong {
+			wrong = "000001"
+		}
+		var wg sync.WaitGroup
+		errs := make([]error, 20)
+		for i := range errs {
+			wg.Go(func() { _, errs[i] = n.Confirm(t.Context(), m.Caller, v.ID, trust.Proof{Code: wrong}) })
+		}
+		wg.Wait()
+		tries := 0
+		for _, err := range errs {
+			if !errors.Is(err, trust.ErrState) {
+				wants[*trust.FieldError](t, "a wrong code", err)
+				tries++
+			}
+		}
+		if tries != 5 || n.status(v.ID) != trust.Failed {
+			t.Errorf("%d tries, and the verification is %s", tries, n.status(v.ID))
+		}
+	})
+}
+
 func TestCodesThatCannotBeSent(t *testing.T) {
 	onBoth(t, func(t *testing.T, n *network) {
 		ctx := t.Context()
