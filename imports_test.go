@@ -63,7 +63,7 @@ var allowed = map[string][]string{
 	// Surfaces.
 	// One JSON and one table of errors for all contracts.
 	"internal/chatjson": {"event", "internal/chat"},
-	"internal/apierror": {"internal/alerts", "internal/chat", "internal/files", "internal/identity", "internal/payments", "internal/privacy", "internal/status", "internal/store", "internal/tickets", "internal/trust"}, // whose errors it has words for
+	"internal/apierror": {"internal/alerts", "internal/analytics", "internal/chat", "internal/files", "internal/identity", "internal/payments", "internal/privacy", "internal/status", "internal/store", "internal/tickets", "internal/trust"}, // whose errors it has words for
 	"internal/api": slices.Concat(
 		[]string{"realtime", "event", "internal/gateway", "internal/delivery", "internal/apierror", "internal/chatjson", "internal/files", "internal/search", "internal/privacy"}, domain),
 	"internal/compat/chequite": {"event", "internal/chat", "internal/identity", "internal/apierror"}, // renders what the channels carry

@@ -26,6 +26,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/kuranty/kuranty/internal/alerts"
+	"github.com/kuranty/kuranty/internal/analytics"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/files"
@@ -98,6 +99,8 @@ type Options struct {
 	Trust *trust.Service
 	// Alerts keeps what should be looked at; without it the operations about it answer 403.
 	Alerts *alerts.Service
+	// Analytics keeps metrics and makes reports; without it the operations about them answer 403.
+	Analytics *analytics.Service
 	// ErasureGrace is how long the end of an account can be taken back.
 	ErasureGrace time.Duration
 	// Stats adds to the statistics that administrators see; nil adds nothing.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/alerts"
+	"github.com/kuranty/kuranty/internal/analytics"
 	"github.com/kuranty/kuranty/internal/api"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/chatjson"
@@ -34,22 +35,23 @@ import (
 
 // server is the API on a real database, behind a real socket.
 type server struct {
-	t        testing.TB
-	url      string
-	store    *store.Store
-	chats    *chat.Service
-	accounts *identity.Accounts
-	files    *files.Service
-	payments *payments.Service
-	alerts   *alerts.Service
-	status   *status.Service
-	tickets  *tickets.Service
-	trust    *trust.Service
-	codes    chan trust.Mail
-	api      *api.API
-	document *document
-	log      *bytes.Buffer
-	mail     chan identity.Mail
+	t         testing.TB
+	url       string
+	store     *store.Store
+	chats     *chat.Service
+	accounts  *identity.Accounts
+	files     *files.Service
+	payments  *payments.Service
+	alerts    *alerts.Service
+	analytics *analytics.Service
+	status    *status.Service
+	tickets   *tickets.Service
+	trust     *trust.Service
+	codes     chan trust.Mail
+	api       *api.API
+	document  *document
+	log       *bytes.Buffer
+	mail      chan identity.Mail
 
 	mu     sync.Mutex
 	now    time.Time
@@ -128,8 +130,9 @@ func start(t testing.TB, o options) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.analytics = analytics.New(analytics.Options{Store: s.store.Analytics(), Clock: s.clock, Logger: logger})
 	guard, err := privacy.New(privacy.Options{
-		Parts: []privacy.Part{s.alerts.Part(), s.status, s.tickets.Personal(), s.payments.Part(), s.trust.Personal()},
+		Parts: []privacy.Part{s.alerts.Part(), s.status, s.tickets.Personal(), s.payments.Part(), s.trust.Personal(), s.analytics.Part()},
 		Store: s.store.Privacy(), Chats: s.chats, Accounts: s.accounts, Files: s.files, Folder: filepath.Join(t.TempDir(), "exports"), Clock: s.clock, Logger: logger,
 	})
 	if err != nil {
@@ -137,7 +140,7 @@ func start(t testing.TB, o options) *server {
 	}
 	t.Cleanup(func() { guard.Close() })
 	ao := api.Options{
-		Privacy: guard, Alerts: s.alerts, Status: s.status, Payments: s.payments, Trust: s.trust, Tickets: s.tickets,
+		Privacy: guard, Alerts: s.alerts, Analytics: s.analytics, Status: s.status, Payments: s.payments, Trust: s.trust, Tickets: s.tickets,
 		Chats: s.chats, Accounts: s.accounts, Files: s.files, Typing: s, Replies: s.store, Links: links{s.files},
 		Presence: chat.NewPresence(chat.PresenceOptions{Store: s.store.Chat(), Changed: func(int64, bool, int64) {}, Clock: s.clock}),
 		Clock:    s.clock, Logger: logger, RequestsPerMinute: -1, AnonymousPerMinute: -1,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/alerts"
+	"github.com/kuranty/kuranty/internal/analytics"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/payments"
@@ -149,6 +150,11 @@ func (g *stage) set(t *testing.T, p permission) {
 	}
 	if needs("identity") || needs("proof") {
 		g.setIdentity(t)
+	}
+	if needs("report") {
+		r, err := s.analytics.Create(ctx, "key:test", analytics.Draft{Type: analytics.Usage})
+		must(err)
+		g.names["report"] = r.ID
 	}
 	if needs("alert") {
 		a, _, err := s.alerts.Raise(ctx, "key:test", alerts.Draft{Title: "alert " + g.names["cell"], Severity: alerts.High})

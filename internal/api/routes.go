@@ -24,6 +24,7 @@ func (a *API) routes() {
 	a.trustRoutes()
 	a.statusRoutes()
 	a.alertRoutes()
+	a.analyticsRoutes()
 	a.ownPrivacyRoutes()
 	a.adminRoutes()
 	a.adminPeopleRoutes()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kuranty/kuranty/internal/alerts"
+	"github.com/kuranty/kuranty/internal/analytics"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
@@ -63,6 +64,11 @@ var sentinels = []struct {
 	{alerts.ErrNotFound, NotFound},
 	{alerts.ErrResolved, AlreadyDecided},
 	{alerts.ErrCursor, BadRequest},
+
+	{analytics.ErrNotFound, NotFound},
+	{analytics.ErrNotReady, NotReady},
+	{analytics.ErrBusy, Unavailable},
+	{analytics.ErrCursor, BadRequest},
 
 	{privacy.ErrNotFound, NotFound},
 	{privacy.ErrNotReady, NotReady},
@@ -202,6 +208,11 @@ func fields(err error, found []Field) []Field {
 	case *status.FieldError:
 		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
 	case *alerts.FieldError:
+		if e.Reason == "is required" {
+			return append(found, Field{Name: e.Field, Reason: Required})
+		}
+		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
+	case *analytics.FieldError:
 		if e.Reason == "is required" {
 			return append(found, Field{Name: e.Field, Reason: Required})
 		}

@@ -58,6 +58,7 @@ func (l *loader) check() {
 	l.checkAuth(c)
 	l.checkChat(c)
 	l.checkAlerts(&c.Alerts)
+	l.checkAnalytics(&c.Analytics)
 	if n := c.WebSocket.CompressionLevel; n > 9 {
 		l.wrong("websocket.compression_level", "must be 1 to 9")
 	}

@@ -27,6 +27,7 @@ type Config struct {
 	Chat       Chat       `key:"chat"`
 	Events     Events     `key:"events"`
 	Alerts     Alerts     `key:"alerts"`
+	Analytics  Analytics  `key:"analytics"`
 	Backup     Backup     `key:"backup"`
 	Log        Log        `key:"log"`
 	Client     Client     `key:"client"`

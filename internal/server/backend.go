@@ -14,6 +14,7 @@ import (
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/alerts"
+	"github.com/kuranty/kuranty/internal/analytics"
 	"github.com/kuranty/kuranty/internal/api"
 	"github.com/kuranty/kuranty/internal/channels"
 	"github.com/kuranty/kuranty/internal/chat"
@@ -36,27 +37,29 @@ import (
 // backend is what stands on the database: accounts, chats, files, the event log, and
 // the channels and contracts that show them.
 type backend struct {
-	logger   *slog.Logger
-	store    *store.Store
-	log      *outbox.Log
-	gateway  *gateway.Gateway
-	accounts *identity.Accounts
-	chats    *chat.Service
-	files    *files.Service
-	privacy  *privacy.Service
-	payments *payments.Service
-	alerts   *alerts.Service
-	trust    *trust.Service
-	tickets  *tickets.Service
-	status   *status.Service
-	presence *chat.Presence
-	typing   *chat.Typing
-	channels *channels.Channels
-	links    *links
-	json     *chatjson.Builder
-	api      *api.API
-	chequite *chequite.Contract // nil if it is off
-	windi    *windi.Contract
+	logger    *slog.Logger
+	store     *store.Store
+	log       *outbox.Log
+	gateway   *gateway.Gateway
+	accounts  *identity.Accounts
+	chats     *chat.Service
+	files     *files.Service
+	privacy   *privacy.Service
+	payments  *payments.Service
+	alerts    *alerts.Service
+	analytics *analytics.Service
+	tally     tally
+	trust     *trust.Service
+	tickets   *tickets.Service
+	status    *status.Service
+	presence  *chat.Presence
+	typing    *chat.Typing
+	channels  *channels.Channels
+	links     *links
+	json      *chatjson.Builder
+	api       *api.API
+	chequite  *chequite.Contract // nil if it is off
+	windi     *windi.Contract
 }
 
 // openStartup bounds how long a start waits for the database.
@@ -86,7 +89,10 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 	b := &backend{logger: s.log}
 	o := StoreOptions(c, s.dir.Path())
 	o.Logger = s.log
-	o.Committed = func(events []event.Event) { b.log.Committed(events) }
+	o.Committed = func(events []event.Event) {
+		b.tally.count(events)
+		b.log.Committed(events)
+	}
 	if b.store, err = store.Open(ctx, o); err != nil {
 		return err
 	}
@@ -116,8 +122,9 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 	if b.trust, err = s.newTrust(b); err != nil {
 		return err
 	}
+	b.analytics = s.newAnalytics(b)
 	b.privacy, err = privacy.New(privacy.Options{
-		Store: b.store.Privacy(), Chats: b.chats, Accounts: b.accounts, Files: b.files, Parts: []privacy.Part{b.status, b.tickets.Personal(), b.payments.Part(), b.trust.Personal(), b.alerts.Part()},
+		Store: b.store.Privacy(), Chats: b.chats, Accounts: b.accounts, Files: b.files, Parts: []privacy.Part{b.status, b.tickets.Personal(), b.payments.Part(), b.trust.Personal(), b.alerts.Part(), b.analytics.Part()},
 		Folder: filepath.Join(s.dir.Path(), exportsDir), RetentionDays: c.Chat.RetentionDays, Logger: s.log,
 		Purged: func(chat int64) { b.channels.Purged(chat) },
 	})
@@ -259,7 +266,7 @@ func (b *backend) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	parts := []func(context.Context) error{
-		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.gateway.Run, b.privacy.Run, b.alerts.Run, b.trust.Run, b.status.Run, b.sweepFiles, b.index,
+		b.log.Run, b.accounts.Run, b.presence.Run, b.typing.Run, b.channels.Run, b.gateway.Run, b.privacy.Run, b.alerts.Run, b.analytics.Run, b.trust.Run, b.status.Run, b.sweepFiles, b.index,
 	}
 	if b.chequite != nil {
 		parts = append(parts, b.chequite.Run)

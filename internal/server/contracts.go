@@ -26,7 +26,7 @@ func (s *Server) buildContracts(b *backend) (err error) {
 	b.json = chatjson.New(b.links).WithEmails(k.Compat.EmailVisibility)
 	b.api, err = api.New(api.Options{
 		Chats: b.chats, Accounts: b.accounts, Files: b.files, Presence: b.presence, Typing: b.typing, Replies: b.store,
-		Privacy: b.privacy, Alerts: b.alerts, Watch: watcher{b.alerts}, Status: b.status, Tickets: b.tickets, Payments: b.payments, Trust: b.trust, NoAdminReads: !k.AdminReads, ErasureGrace: k.ErasureGrace, Links: b.links, PublicURL: s.publicURL, Origins: c.Client.AllowedOrigins,
+		Privacy: b.privacy, Alerts: b.alerts, Analytics: b.analytics, Watch: watcher{b.alerts}, Status: b.status, Tickets: b.tickets, Payments: b.payments, Trust: b.trust, NoAdminReads: !k.AdminReads, ErasureGrace: k.ErasureGrace, Links: b.links, PublicURL: s.publicURL, Origins: c.Client.AllowedOrigins,
 		RequestsPerMinute: k.Limits.RequestsPerMinute, AnonymousPerMinute: k.Limits.AnonymousPerMinute,
 		UploadBytes: k.Files.MaxSize + 1<<20, Version: s.o.Version, Logger: s.log,
 	})

@@ -60,6 +60,7 @@ var backedUp = []string{
 	"transactions", "balances",
 	"tickets", "ticket_messages", "ticket_files",
 	"trust_identities", "trust_verifications",
+	"metric_series", "metric_points", "metric_changes", "reports",
 }
 
 // Backup writes a consistent copy of the database and of the files to w while writing

@@ -42,7 +42,7 @@ func (tx privacyTx) job(ctx context.Context, query string, a ...any) (j privacy.
 
 const (
 	addJob = `INSERT INTO jobs (id, kind, user_id, state, detail, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (user_id, kind) WHERE state IN ('waiting', 'running') DO NOTHING`
+		ON CONFLICT (user_id, kind) WHERE state IN ('waiting', 'running') AND kind <> 'report' DO NOTHING`
 	askAgain = `UPDATE jobs SET detail = $1, due_at = $2 WHERE kind = $3 AND user_id = $4 AND state = 'waiting'`
 	liveJob  = `SELECT ` + jobColumns + ` FROM jobs WHERE kind = $1 AND user_id = $2 AND state IN ('waiting', 'running')`
 	jobByID  = `SELECT ` + jobColumns + ` FROM jobs WHERE id = $1`

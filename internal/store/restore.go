@@ -207,7 +207,7 @@ func placeholders(n int) string {
 }
 
 // identities are the tables whose ids PostgreSQL gives.
-var identities = []string{"users", "events", "chats", "messages", "audit_log", "alerts", "scans", "tickets", "ticket_messages", "transactions"}
+var identities = []string{"users", "events", "chats", "messages", "audit_log", "alerts", "scans", "tickets", "ticket_messages", "transactions", "metric_series"}
 
 // afterRestore makes anew what a backup leaves out.
 func (s *Store) afterRestore(ctx context.Context) error {
