@@ -15,7 +15,7 @@ type HTTPServer struct {
 	Port    int    `key:"port" default:"8000" zero:"keep" doc:"Port to listen on, 0 to 65535; 0 takes any free one."`
 	TLS     TLS    `key:"tls"`
 
-	PublicURL      string   `key:"public_url" doc:"Address at which clients reach the server, such as https://chat.example.com: http or https, without a path; links to files begin with it. Empty is the address of each request."`
+	PublicURL      string   `key:"public_url" doc:"Address at which clients reach the server, such as https://chat.example.com: http or https, without a path; links to files begin with it. Empty: answers of contract A have the address of the request, other links have no host and are relative to the server."`
 	ExtraAddresses []string `key:"extra_addresses" doc:"More host:port pairs to listen on, such as :8001; they serve the same as http_server.port, with the same certificate."`
 	TrustedProxies []string `key:"trusted_proxies" doc:"Networks of the proxies in front, such as 127.0.0.1/32 or 10.0.0.0/8: from them, and from nobody else, X-Forwarded-For tells the address of the client, X-Forwarded-Proto and X-Forwarded-Host the address it used. Limits per address and lists of sessions need it behind a proxy."`
 }
