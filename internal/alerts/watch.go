@@ -129,15 +129,10 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) last(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
 	defer cancel()
-	for {
-		select {
-		case o := <-s.queue:
-			s.observe(o)
-		default:
-			s.flush(ctx)
-			return
-		}
+	for range len(s.queue) { // not what comes meanwhile, which might have no end
+		s.observe(<-s.queue)
 	}
+	s.flush(ctx)
 }
 
 // warn logs what could not be done, once until it can.

@@ -137,7 +137,7 @@ over the file. ` + "`kuranty config show --origin`" + ` tells what is in force a
 - Keys that Centrifugo has too have the name they have in its version 6, and ` + "`CENTRIFUGO_…`" + ` variables are taken. Flat files
   of versions 3 to 5 are translated, with a line in the log for each key. What this version does not support is
   refused, unless it would change nothing.
-- What only Kuranty has (` + "`storage`, `auth`, `chat`, `events`, `backup`" + `) stands beside the keys of either generation in
+- What only Kuranty has (` + "`storage`, `auth`, `chat`, `events`, `alerts`, `backup`" + `) stands beside the keys of either generation in
   the same file.
 - ` + "`health`" + ` and ` + "`prometheus`" + ` are on unless switched off; Centrifugo has them off unless switched on.
 - The listener is 127.0.0.1 unless ` + "`http_server.address`" + ` says otherwise; Centrifugo listens on all addresses.

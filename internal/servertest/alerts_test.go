@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/servertest"
 )
 
@@ -152,5 +153,14 @@ func TestABrokenDatabaseIsToldByTheNextStart(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "broken")); !os.IsNotExist(err) {
 		t.Errorf("the note is still there: %v", err)
+	}
+}
+
+// On PostgreSQL a scan asks the server for its settings as well.
+func TestScanOnPostgres(t *testing.T) {
+	in := servertest.Start(t, servertest.Flag("storage.driver", "postgres"), servertest.Flag("storage.dsn", pgtest.Start(t)))
+	r := call(t, in, in.APIKey, http.MethodPost, "/scans", map[string]string{"type": "targeted", "target": "storage"})
+	if r.status != http.StatusCreated || !strings.Contains(r.body, `"status":"passed"`) {
+		t.Errorf("%d %s", r.status, r.body)
 	}
 }
