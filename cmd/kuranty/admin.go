@@ -134,9 +134,6 @@ func (c *adminStatsCmd) Run(g *globals) error {
 		if err := s.get("/admin/stats?days="+strconv.Itoa(c.Days), &object); err != nil {
 			return fmt.Errorf("count: %w", err)
 		}
-		if s.json {
-			return s.show(object)
-		}
 		var n struct {
 			Users struct {
 				Active, Bots, Suspended, Deleted int64
@@ -149,8 +146,8 @@ func (c *adminStatsCmd) Run(g *globals) error {
 			FileBytes     int64 `json:"file_bytes"`
 			DatabaseBytes int64 `json:"database_bytes"`
 		}
-		if err := json.Unmarshal(object, &n); err != nil {
-			return fmt.Errorf("read answer: %w", err)
+		if shown, err := s.read(object, &n); shown || err != nil {
+			return err
 		}
 		u := &n.Users
 		return s.rows(

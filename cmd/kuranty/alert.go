@@ -120,12 +120,9 @@ func (s *session) alert(what, path string, body any) error {
 	if err := s.post(path, body, &object); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	if s.json {
-		return s.show(object)
-	}
 	var a alert
-	if err := json.Unmarshal(object, &a); err != nil {
-		return fmt.Errorf("read answer: %w", err)
+	if shown, err := s.read(object, &a); shown || err != nil {
+		return err
 	}
 	return s.say("alert %s is %s, seen %s", a.ID, a.Status, count(int(a.Count), "time"))
 }
@@ -173,12 +170,9 @@ type scan struct {
 
 // scan prints a scan.
 func (s *session) scan(object json.RawMessage) error {
-	if s.json {
-		return s.show(object)
-	}
 	var r scan
-	if err := json.Unmarshal(object, &r); err != nil {
-		return fmt.Errorf("read answer: %w", err)
+	if shown, err := s.read(object, &r); shown || err != nil {
+		return err
 	}
 	for _, f := range r.Findings {
 		where := f.Guarantee

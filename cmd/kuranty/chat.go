@@ -269,12 +269,9 @@ func (c *chatSendCmd) Run(g *globals) error {
 		if err := s.post(c.path("/messages"), body, &object); err != nil {
 			return c.failed("send to", err)
 		}
-		if s.json {
-			return s.show(object)
-		}
 		var m message
-		if err := json.Unmarshal(object, &m); err != nil {
-			return fmt.Errorf("read answer: %w", err)
+		if shown, err := s.read(object, &m); shown || err != nil {
+			return err
 		}
 		return s.say("sent message %d, number %d of chat %d", m.ID, m.Seq, c.Chat)
 	})

@@ -70,6 +70,18 @@ func (s *session) show(object json.RawMessage) error {
 	return printIndented(s.stdout, bytes.TrimSpace(object))
 }
 
+// read reads an object for who prints it in words, or shows it as it is if that is what
+// was asked for.
+func (s *session) read(object json.RawMessage, v any) (shown bool, err error) {
+	if s.json {
+		return true, s.show(object)
+	}
+	if err := json.Unmarshal(object, v); err != nil {
+		return false, fmt.Errorf("read answer: %w", err)
+	}
+	return false, nil
+}
+
 // day is a time of an answer, to the minute and here.
 func day(stamp *string) string {
 	if stamp == nil {

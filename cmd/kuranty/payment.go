@@ -37,12 +37,9 @@ func (p *payment) state() string {
 
 // sayPayment prints what became of a transaction.
 func (s *session) sayPayment(object json.RawMessage) error {
-	if s.json {
-		return s.show(object)
-	}
 	var p payment
-	if err := json.Unmarshal(object, &p); err != nil {
-		return fmt.Errorf("read answer: %w", err)
+	if shown, err := s.read(object, &p); shown || err != nil {
+		return err
 	}
 	return s.say("transaction %d of user %d: %s of %d, %s", p.ID, p.User, p.Type, p.Amount, p.state())
 }
@@ -167,14 +164,11 @@ func (c *paymentBalanceCmd) Run(g *globals) error {
 		if err := s.get(fmt.Sprintf("/users/%d/balance", a.ID), &object); err != nil {
 			return fmt.Errorf("balance of %s: %w", &a, err)
 		}
-		if s.json {
-			return s.show(object)
-		}
 		var b struct {
 			Amount int64 `json:"balance_kopeks"`
 		}
-		if err := json.Unmarshal(object, &b); err != nil {
-			return fmt.Errorf("read answer: %w", err)
+		if shown, err := s.read(object, &b); shown || err != nil {
+			return err
 		}
 		return s.say("%d", b.Amount)
 	})

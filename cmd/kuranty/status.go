@@ -59,16 +59,13 @@ func (c *statusShowCmd) Run(g *globals) error {
 		if err := s.get("/status", &object); err != nil {
 			return fmt.Errorf("ask how the server is: %w", err)
 		}
-		if s.json {
-			return s.show(object)
-		}
 		var now struct {
 			Status      string            `json:"status"`
 			Components  []json.RawMessage `json:"components"`
 			Maintenance []json.RawMessage `json:"maintenance"`
 		}
-		if err := json.Unmarshal(object, &now); err != nil {
-			return fmt.Errorf("read answer: %w", err)
+		if shown, err := s.read(object, &now); shown || err != nil {
+			return err
 		}
 		if err := s.say("%s", plain(now.Status)+"\n"); err != nil {
 			return err
@@ -176,12 +173,9 @@ func maintenancePath(id, rest string) string { return "/maintenance/" + url.Path
 
 // sayMaintenance prints maintenance that was made or changed.
 func (s *session) sayMaintenance(object json.RawMessage) error {
-	if s.json {
-		return s.show(object)
-	}
 	var m maintenance
-	if err := json.Unmarshal(object, &m); err != nil {
-		return fmt.Errorf("read answer: %w", err)
+	if shown, err := s.read(object, &m); shown || err != nil {
+		return err
 	}
 	return s.say("maintenance %s is %s", m.ID, m.State)
 }

@@ -115,12 +115,9 @@ func (c *ticketShowCmd) Run(g *globals) error {
 		if err := s.get(c.path("?"+q.Encode()), &object); err != nil {
 			return c.failed("show", err)
 		}
-		if s.json {
-			return s.show(object)
-		}
 		var t ticket
-		if err := json.Unmarshal(object, &t); err != nil {
-			return fmt.Errorf("read answer: %w", err)
+		if shown, err := s.read(object, &t); shown || err != nil {
+			return err
 		}
 		return s.printTicket(&t)
 	})
@@ -184,12 +181,9 @@ func (c *ticketOpenCmd) Run(g *globals) error {
 		if err := s.post("/tickets", body, &object); err != nil {
 			return fmt.Errorf("open ticket: %w", err)
 		}
-		if s.json {
-			return s.show(object)
-		}
 		var t ticket
-		if err := json.Unmarshal(object, &t); err != nil {
-			return fmt.Errorf("read answer: %w", err)
+		if shown, err := s.read(object, &t); shown || err != nil {
+			return err
 		}
 		return s.say("opened ticket %d", t.ID)
 	})
@@ -248,12 +242,9 @@ func (c *ticketChangeCmd) Run(g *globals) error {
 		if err := s.patch(c.path(""), body, &object); err != nil {
 			return c.failed("change", err)
 		}
-		if s.json {
-			return s.show(object)
-		}
 		var t ticket
-		if err := json.Unmarshal(object, &t); err != nil {
-			return fmt.Errorf("read answer: %w", err)
+		if shown, err := s.read(object, &t); shown || err != nil {
+			return err
 		}
 		return s.printTicket(&t)
 	})

@@ -135,12 +135,9 @@ func (c *trustCreateCmd) Run(g *globals) error {
 		if err := s.post("/trust/identities", body, &object); err != nil {
 			return fmt.Errorf("create identity: %w", err)
 		}
-		if s.json {
-			return s.show(object)
-		}
 		var i trustIdentity
-		if err := json.Unmarshal(object, &i); err != nil {
-			return fmt.Errorf("read answer: %w", err)
+		if shown, err := s.read(object, &i); shown || err != nil {
+			return err
 		}
 		return s.say("created identity %s with the key %s", i.ID, i.Fingerprint)
 	})
@@ -223,12 +220,9 @@ func (s *session) verification(path string, call func(string, any, any) error, b
 	if err := call(path, body, &object); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	if s.json {
-		return s.show(object)
-	}
 	var v verification
-	if err := json.Unmarshal(object, &v); err != nil {
-		return fmt.Errorf("read answer: %w", err)
+	if shown, err := s.read(object, &v); shown || err != nil {
+		return err
 	}
 	return s.say("verification %s is %s", v.ID, v.Status)
 }
