@@ -44,6 +44,8 @@ type cli struct {
 	Alert  alertCmd  `cmd:"" help:"Look at what should be looked at, acknowledge and resolve it."`
 	Scan   scanCmd   `cmd:"" help:"Hold the server against what it promises."`
 	Status statusCmd `cmd:"" help:"How the server is, and its maintenance."`
+	Metric metricCmd `cmd:"" help:"Store and look at what is measured."`
+	Report reportCmd `cmd:"" help:"Have reports made, on performance, usage, security and trust."`
 
 	DB     dbCmd     `cmd:"" name:"db" help:"Look at the database, bring its schema up to date, check it."`
 	Backup backupCmd `cmd:"" help:"Back the database and the files up, and restore them."`

@@ -83,8 +83,7 @@ func (s *Service) performance(ctx context.Context, j *job, r *Report) (rows []Ro
 			if list, err = tx.Series(ctx, "", "", last != nil, name, server, perStep); err != nil {
 				return err
 			}
-			// A report by the hour would leave out its first and last minutes.
-			parts, err := s.parts(ctx, tx, "", minute, r.From, r.To)
+			parts, err := s.whole(ctx, tx, r.From, r.To)
 			if err != nil {
 				return err
 			}
@@ -116,6 +115,24 @@ func (s *Service) performance(ctx context.Context, j *job, r *Report) (rows []Ro
 		}
 	}
 	return rows, nil
+}
+
+// whole divides a time so that as much as possible is read by the hour, and its first and
+// last minutes are not left out.
+func (s *Service) whole(ctx context.Context, tx Tx, from, to int64) (list []part, err error) {
+	first := min(upTo(from, hour), to)
+	last := max(to-to%hour, first)
+	for _, p := range []struct{ every, from, to int64 }{{minute, from, first}, {hour, first, last}, {minute, last, to}} {
+		if p.from == p.to {
+			continue
+		}
+		parts, err := s.parts(ctx, tx, "", p.every, p.from, p.to)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, parts...)
+	}
+	return list, nil
 }
 
 // jsonRow is a row in JSON.

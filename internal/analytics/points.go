@@ -68,7 +68,7 @@ type PointsQuery struct {
 	Name string
 	// Server is of which, empty of all together.
 	Server string
-	// From and To are the time, without To itself; zero is an hour before To, and now.
+	// From and To are the time, both with it; zero is an hour before To, and now.
 	From, To int64
 	// Step is how much time a point is of; zero chooses one.
 	Step time.Duration
@@ -135,7 +135,7 @@ func (s *Service) Points(ctx context.Context, q PointsQuery) (list []Point, sett
 	every := q.Step.Milliseconds()
 	err = s.store.View(ctx, func(tx Tx) error {
 		list = nil
-		parts, err := s.parts(ctx, tx, q.Name, every, q.From, q.To)
+		parts, err := s.parts(ctx, tx, q.Name, every, q.From, q.To+1)
 		if err != nil {
 			return err
 		}

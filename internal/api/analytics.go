@@ -32,11 +32,11 @@ func (a *API) analyticsRoutes() {
 	handle(a, op{get, "/reports", AdminsOr(analyticsRead), "List reports, the newest first", ok, nil, false}, a.listReports)
 	handle(a, op{get, "/reports/{id}", AdminsOr(analyticsRead), "Show how far a report is", ok, nil, false}, a.getReport)
 	handle(a, op{get, "/reports/{id}/file", AdminsOr(analyticsRead), "Fetch a report, in the format it was asked for in", ok, nil, false}, a.fetchReport)
-	a.describePush()
+	a.describeAnalytics()
 }
 
-// describePush says in the document what [parseMetrics] reads.
-func (a *API) describePush() {
+// describeAnalytics says in the document what [parseMetrics] reads, and what reports are.
+func (a *API) describeAnalytics() {
 	doc := a.huma.OpenAPI()
 	one := doc.Components.Schemas.Schema(reflect.TypeFor[newMetric](), true, "NewMetric")
 	most := analytics.MaxBatch
@@ -46,6 +46,19 @@ func (a *API) describePush() {
 			one, list, {Type: huma.TypeObject, Properties: map[string]*huma.Schema{"metrics": list}, Required: []string{"metrics"}},
 		},
 		Examples: []any{map[string]any{"name": "cpu_usage", "value": 42.5, "unit": "percent", "metadata": map[string]any{"server": "web-1", "region": "eu"}}},
+	}
+	text := &huma.Schema{Type: huma.TypeString}
+	row := &huma.Schema{Type: huma.TypeObject, Required: []string{"section", "period", "name", "count"}, Properties: map[string]*huma.Schema{
+		"section": text, "name": text, "server": text, "unit": text,
+		"period": {Type: huma.TypeString, Description: "A day of UTC, total, or now"}, "count": {Type: huma.TypeInteger},
+		"avg": {Type: huma.TypeNumber}, "min": {Type: huma.TypeNumber}, "max": {Type: huma.TypeNumber}, "last": {Type: huma.TypeNumber},
+	}}
+	stamp := &huma.Schema{Type: huma.TypeString, Format: "date-time"}
+	file := &huma.Schema{Type: huma.TypeObject, Required: []string{"id", "type", "from", "to", "rows"}, Properties: map[string]*huma.Schema{
+		"id": text, "type": text, "from": stamp, "to": stamp, "rows": {Type: huma.TypeArray, Items: row},
+	}}
+	operationOf(doc, get, prefix+"/reports/{id}/file").Responses["200"].Content = map[string]*huma.MediaType{
+		"application/json": {Schema: file}, "text/csv": {Schema: text},
 	}
 }
 
@@ -59,11 +72,11 @@ func (a *API) analytics() (*analytics.Service, error) {
 
 // newMetric is a value in a request.
 type newMetric struct {
-	Name      string         `json:"name" maxLength:"128" doc:"Letters, digits, _ . : / and -"`
-	Value     float64        `json:"value"`
-	Unit      string         `json:"unit,omitempty" maxLength:"32"`
-	Timestamp string         `json:"timestamp,omitempty" format:"date-time" doc:"Now if not given; at most 12 h ago, or half of analytics.raw_retention, and 5 min ahead"`
-	Metadata  map[string]any `json:"metadata,omitempty" doc:"server makes another series; region and what else there is to say"`
+	Name      string                `json:"name" maxLength:"128" doc:"Letters, digits, _ . : / and -"`
+	Value     float64               `json:"value"`
+	Unit      maybe[string]         `json:"unit,omitempty" maxLength:"32"`
+	Timestamp maybe[string]         `json:"timestamp,omitempty" format:"date-time" doc:"Now if not given; at most 12 h ago, or half of analytics.raw_retention, and 5 min ahead"`
+	Metadata  maybe[map[string]any] `json:"metadata,omitempty" doc:"server makes another series; region and what else there is to say"`
 }
 
 // pushed is the body of a request, which is looked at by [parseMetrics].
@@ -75,7 +88,7 @@ func (p *pushed) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Schema lets everything pass; [API.describePush] describes it.
+// Schema lets everything pass; [API.describeAnalytics] describes it.
 func (pushed) Schema(huma.Registry) *huma.Schema { return &huma.Schema{} }
 
 type pushInput struct{ Body pushed }
@@ -108,17 +121,12 @@ func parseMetrics(text []byte) ([]analytics.Value, error) {
 	switch {
 	case json.Unmarshal(text, &list) == nil && list != nil:
 		p.many = true
-	case json.Unmarshal(text, &object) != nil || object["name"] == nil && object["metrics"] == nil && len(object) == 0:
+	case json.Unmarshal(text, &object) != nil || len(object) == 0:
 		return nil, apierror.NewField("metrics", apierror.Required)
 	case object["metrics"] != nil:
 		p.many = true
 		if json.Unmarshal(object["metrics"], &list) != nil || list == nil {
 			return nil, &apierror.Error{Code: apierror.BadRequest, Fields: []apierror.Field{{Name: "metrics", Reason: apierror.Type}}}
-		}
-		for name := range object {
-			if name != "metrics" {
-				return nil, &apierror.Error{Code: apierror.Validation, Fields: []apierror.Field{{Name: name, Reason: apierror.Invalid, Text: "is not known beside metrics"}}}
-			}
 		}
 	default:
 		list = []json.RawMessage{text}
@@ -175,11 +183,7 @@ func (p *metricParser) value(i int, text []byte) (v analytics.Value) {
 	for name, text := range members {
 		target, known := targets[name]
 		switch {
-		case !known:
-			if len(name) > 64 {
-				name = "a member"
-			}
-			p.refuse(i, name, apierror.Invalid, "is not known")
+		case !known: // as everywhere in this contract, it has no effect
 		case string(text) == "null":
 			delete(members, name)
 		case json.Unmarshal(text, target) != nil:

@@ -67,7 +67,7 @@ var sentinels = []struct {
 
 	{analytics.ErrNotFound, NotFound},
 	{analytics.ErrNotReady, NotReady},
-	{analytics.ErrBusy, Unavailable},
+	{analytics.ErrBusy, RateLimited},
 	{analytics.ErrCursor, BadRequest},
 
 	{privacy.ErrNotFound, NotFound},
@@ -119,8 +119,11 @@ func From(err error) *Error {
 			break
 		}
 	}
-	if e.Code == Unavailable {
+	switch {
+	case e.Code == Unavailable:
 		e.RetryAfter = time.Second
+	case e.Code == RateLimited && e.RetryAfter == 0:
+		e.RetryAfter = 10 * time.Second
 	}
 	return e
 }
