@@ -43,11 +43,11 @@ func (r *Row) period() string {
 }
 
 // compose makes the file of a report.
-func (s *Service) compose(ctx context.Context, j *job, r *Report) (string, error) {
+func (s *Service) compose(ctx context.Context, r *Report) (string, error) {
 	var rows []Row
 	var err error
 	if r.Type == Performance {
-		rows, err = s.performance(ctx, j, r)
+		rows, err = s.performance(ctx, r)
 	} else {
 		err = s.store.View(ctx, func(tx Tx) error {
 			switch r.Type {
@@ -71,7 +71,7 @@ func (s *Service) compose(ctx context.Context, j *job, r *Report) (string, error
 }
 
 // performance is what each series was.
-func (s *Service) performance(ctx context.Context, j *job, r *Report) (rows []Row, err error) {
+func (s *Service) performance(ctx context.Context, r *Report) (rows []Row, err error) {
 	var last *Series
 	for more := true; more; {
 		var list []Series
@@ -109,9 +109,6 @@ func (s *Service) performance(ctx context.Context, j *job, r *Report) (rows []Ro
 		}
 		if more = len(list) == perStep; more {
 			last = &list[len(list)-1]
-		}
-		if err := s.keep(ctx, j); err != nil {
-			return nil, err
 		}
 	}
 	return rows, nil

@@ -22,7 +22,13 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Work(ctx) })
 	if s.o.Source != nil && s.o.Interval > 0 {
-		g.Go(func() error { s.repeat(ctx, s.o.Interval, "take samples", s.Sample); return nil })
+		g.Go(func() error {
+			if err := contained(func() error { return s.begin(ctx) }); err != nil && ctx.Err() == nil {
+				s.log.Warn("rates are sampled from the second time on", "error", err)
+			}
+			s.repeat(ctx, s.o.Interval, "take samples", s.Sample)
+			return nil
+		})
 	}
 	g.Go(func() error { s.repeat(ctx, foldEvery, "compute points of metrics", s.Fold); return nil })
 	g.Go(func() error { s.repeat(ctx, sweepEvery, "remove old metrics and reports", s.Sweep); return nil })

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// lease is how long a job is its holder's without a word from it; every step says one.
-	lease = 2 * time.Minute
+	// lease is how long a job is its holder's without a word from it, of which it says one
+	// every keepEvery.
+	lease, keepEvery = 20 * time.Second, 5 * time.Second
 	// pollEvery is how often jobs of other nodes are looked for.
 	pollEvery = time.Minute
 	// firstRetry doubles with each failure; after maxAttempts of them a report is given up.
@@ -77,14 +78,43 @@ func (s *Service) next(ctx context.Context) (did bool, err error) {
 	}
 	var r Report
 	var content string
-	err = contained(func() error {
+	err = s.held(ctx, &j, func(ctx context.Context) error {
 		if r, err = s.Get(ctx, j.id); err != nil {
 			return err
 		}
-		content, err = s.compose(ctx, &j, &r)
+		content, err = s.compose(ctx, &r)
 		return err
 	})
 	return true, s.settle(ctx, &j, &r, content, err)
+}
+
+// held does something as long as the job is ours, and says so meanwhile.
+func (s *Service) held(ctx context.Context, j *job, do func(context.Context) error) error {
+	ctx, lose := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(keepEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := s.keep(ctx, j); errors.Is(err, errLost) {
+				lose(err)
+			}
+		}
+	}()
+	err := contained(func() error { return do(ctx) })
+	lost := errors.Is(context.Cause(ctx), errLost)
+	lose(nil)
+	<-ended
+	if lost {
+		return errLost
+	}
+	return err
 }
 
 // settle stores what became of a report.

@@ -37,16 +37,8 @@ func (s *Service) Sample(ctx context.Context) error {
 	now := s.now()
 	var list []accepted
 	for _, r := range readings {
-		value := r.Value
-		if r.Rate {
-			before, known := s.before[r.Name]
-			s.before[r.Name] = reading{r.Value, now}
-			if !known || now <= before.at || r.Value < before.value {
-				continue
-			}
-			value = (r.Value - before.value) / float64(now-before.at) * 1000
-		}
-		if math.IsNaN(value) || math.IsInf(value, 0) {
+		value, ok := s.value(&r, now)
+		if !ok || math.IsNaN(value) || math.IsInf(value, 0) {
 			continue
 		}
 		a, wrong := s.check(Value{Name: r.Name, Unit: r.Unit, Value: value, At: now, Metadata: map[string]any{"server": s.o.Server}}, now)
@@ -60,6 +52,29 @@ func (s *Service) Sample(ctx context.Context) error {
 		return nil
 	}
 	return s.put(ctx, "", list)
+}
+
+// value is what is stored of a reading, if anything is yet.
+func (s *Service) value(r *Reading, now int64) (value float64, ok bool) {
+	if !r.Rate {
+		return r.Value, true
+	}
+	before, known := s.before[r.Name]
+	s.before[r.Name] = reading{r.Value, now}
+	if !known || now <= before.at || r.Value < before.value {
+		return 0, false
+	}
+	return (r.Value - before.value) / float64(now-before.at) * 1000, true
+}
+
+// begin looks at what rates are counted from, so that the first sample has them.
+func (s *Service) begin(ctx context.Context) error {
+	readings, err := s.o.Source.Read(ctx)
+	now := s.now()
+	for i := range readings {
+		s.value(&readings[i], now)
+	}
+	return err
 }
 
 // contained turns a panic of do into its error (guarantees.md R35).

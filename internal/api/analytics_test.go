@@ -1,8 +1,10 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +147,29 @@ func TestReports(t *testing.T) {
 			if got := writer.do("POST", path, body); got.status != 422 || got.str("error.details.fields.0.field") != strings.TrimSpace(field) {
 				t.Errorf("%v: %d %s", body, got.status, got.body)
 			}
+		}
+	})
+}
+
+func FuzzMetrics(f *testing.F) {
+	for _, seed := range []string{
+		`{"name":"x","value":1}`, `[{"name":"x","value":-1e9,"unit":null}]`, `{"metrics":[{"name":"x","value":1,"timestamp":"2026-05-01T12:00:00Z"}]}`,
+		`{"name":"x","value":1,"metadata":{"server":"a","b":[{}]}}`, `[[`, `null`, `{"metrics":null}`, `[null,1e400]`,
+	} {
+		f.Add([]byte(seed))
+	}
+	s := start(f, options{})
+	writer := s.key("analytics:write")
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v2/metrics", bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+writer.token)
+		w := httptest.NewRecorder()
+		s.api.Handler().ServeHTTP(w, r)
+		switch w.Code {
+		case 201, 400, 422:
+		default:
+			t.Errorf("%q: %d %s", body, w.Code, w.Body)
 		}
 	})
 }

@@ -139,6 +139,15 @@ var earlier = []struct {
 			VALUES (1, 'custom', 'диск', 'Диск', '', 'high', '', '', '{}', 'active', 3, 1000, 2000, 2000)`,
 		`SELECT subject || severity || status || count || announced FROM alerts WHERE id = 1`, "дискhighactive30",
 	},
+	{
+		11, `INSERT INTO metric_series (id, name, server, unit, metadata, value, updated_at) VALUES (1, 'load', 'web-1', 'percent', '{}', 42.5, 1000)`,
+		`SELECT name || server || unit || metadata || updated_at FROM metric_series WHERE id = 1`, "loadweb-1percent{}1000",
+	},
+	{
+		11, `INSERT INTO reports (id, type, format, from_at, to_at, requested_by, status, content, created_at, completed_at)
+			VALUES ('rep_1', 'usage', 'csv', 1000, 2000, 'user:1', 'completed', 'x', 2000, 3000)`,
+		`SELECT type || format || from_at || to_at || requested_by || status || content || completed_at FROM reports WHERE id = 'rep_1'`, "usagecsv10002000user:1completedx3000",
+	},
 }
 
 // A database of every earlier version is opened, has what it had, and is sound.
