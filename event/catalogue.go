@@ -42,6 +42,9 @@ var Channels = []Channel{
 // customChannel is the channel of types that an operator registers.
 const customChannel = "events"
 
+// Operator is the producer of those types.
+const Operator = "operator"
+
 // ChannelAliases are names that stand for types, TypeAliases older names of types
 // (event-gateway.md §5). Events are delivered under their own names.
 var (
@@ -81,7 +84,7 @@ var typeName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$`)
 func NewCatalogue(custom ...Custom) (*Catalogue, error) {
 	c := &Catalogue{kinds: slices.Clone(kinds), byType: maps.Clone(builtIn)}
 	for _, own := range custom {
-		k := &Kind{Type: own.Type, Channel: customChannel, Summary: own.Summary, Producer: "operator", Schema: own.Schema, Sample: own.Sample}
+		k := &Kind{Type: own.Type, Channel: customChannel, Summary: own.Summary, Producer: Operator, Schema: own.Schema, Sample: own.Sample}
 		switch {
 		case len(own.Type) > 128 || !typeName.MatchString(own.Type):
 			return nil, fmt.Errorf("type %q must be words of a-z, 0-9 and _ with dots between, up to 128 characters", own.Type)

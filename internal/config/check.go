@@ -59,6 +59,8 @@ func (l *loader) check() {
 	l.checkChat(c)
 	l.checkAlerts(&c.Alerts)
 	l.checkAnalytics(&c.Analytics)
+	l.checkGateway(&c.Gateway)
+	l.checkEventTypes(c.Events.Types)
 	if n := c.WebSocket.CompressionLevel; n > 9 {
 		l.wrong("websocket.compression_level", "must be 1 to 9")
 	}

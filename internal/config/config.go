@@ -26,6 +26,7 @@ type Config struct {
 	Auth       Auth       `key:"auth"`
 	Chat       Chat       `key:"chat"`
 	Events     Events     `key:"events"`
+	Gateway    Gateway    `key:"gateway"`
 	Alerts     Alerts     `key:"alerts"`
 	Analytics  Analytics  `key:"analytics"`
 	Backup     Backup     `key:"backup"`

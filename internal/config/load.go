@@ -286,6 +286,8 @@ func (l *loader) put(path string, v value, at place) bool {
 	case o == nil:
 		l.foreign(path, f, v, at)
 		return false
+	case o.isList() && path == "events.types":
+		return l.eventTypes(path, v, at)
 	case o.isList():
 		return l.namespaces(path, o, v, at)
 	}

@@ -59,13 +59,21 @@ func (s *shower) section(o *option, v reflect.Value, path, indent string) {
 			s.line(key, indent+f.name+":")
 			for i := range fv.Len() {
 				at := s.Len() + len(indent) + 2
-				s.section(f, fv.Index(i), key+"."+fv.Index(i).Interface().(Namespace).Name+".", indent+"    ")
+				s.section(f, fv.Index(i), key+"."+elementName(fv.Index(i).Interface())+".", indent+"    ")
 				s.Bytes()[at] = '-'
 			}
 		default:
 			s.line(key, indent+f.name+": "+f.show(fv))
 		}
 	}
+}
+
+// elementName is what an element of a list is called in the names of its keys.
+func elementName(element any) string {
+	if ns, ok := element.(Namespace); ok {
+		return ns.Name
+	}
+	return element.(EventType).Type //nolint:forcetypeassert // there are no other lists
 }
 
 func (s *shower) line(key, text string) {
@@ -131,13 +139,13 @@ over the file. ` + "`kuranty config show --origin`" + ` tells what is in force a
   number or a duration, a negative one does it. The exceptions are booleans and keys that say what 0 does, such as ` + "`http_server.port`" + `.
 - Durations are text with a unit: ` + "`\"300s\"`, `\"1h30m\"`" + `. Without a unit they are refused.
 - A key that is not known stops the start; the message names its line and the nearest key there is.
-- In variables, an empty value is no value, lists of texts are separated by spaces, and ` + "`channel.namespaces`" + ` is JSON or a
+- In variables, an empty value is no value, lists of texts are separated by spaces, and ` + "`channel.namespaces` and `events.types`" + ` are JSON or a
   list of names. An option of one namespace is ` + "`KURANTY_CHANNEL_NAMESPACES_CHAT_PRESENCE=true`" + ` or
   ` + "`--channel.namespaces.chat.presence true`" + `.
 - Keys that Centrifugo has too have the name they have in its version 6, and ` + "`CENTRIFUGO_…`" + ` variables are taken. Flat files
   of versions 3 to 5 are translated, with a line in the log for each key. What this version does not support is
   refused, unless it would change nothing.
-- What only Kuranty has (` + "`storage`, `auth`, `chat`, `events`, `alerts`, `backup`" + `) stands beside the keys of either generation in
+- What only Kuranty has (` + "`storage`, `auth`, `chat`, `events`, `gateway`, `alerts`, `analytics`, `backup`" + `) stands beside the keys of either generation in
   the same file.
 - ` + "`health`" + ` and ` + "`prometheus`" + ` are on unless switched off; Centrifugo has them off unless switched on.
 - The listener is 127.0.0.1 unless ` + "`http_server.address`" + ` says otherwise; Centrifugo listens on all addresses.
@@ -153,14 +161,15 @@ func Docs(w io.Writer) error {
 	return err
 }
 
-func docSection(b *bytes.Buffer, o *option, path string) {
+// docFields writes a table of the keys of o that are no sections.
+func docFields(b *bytes.Buffer, o *option, head string) {
 	first := true
 	for _, f := range o.fields {
 		if f.isSection() {
 			continue
 		}
 		if first {
-			fmt.Fprintf(b, "\n## %s\n\n| key | type | default | meaning |\n|---|---|---|---|\n", path)
+			fmt.Fprintf(b, "%s\n\n| key | type | default | meaning |\n|---|---|---|---|\n", head)
 			first = false
 		}
 		def := ""
@@ -173,8 +182,15 @@ func docSection(b *bytes.Buffer, o *option, path string) {
 		}
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.name, f.typeName(), def, strings.ReplaceAll(meaning, "|", `\|`))
 	}
+}
+
+func docSection(b *bytes.Buffer, o *option, path string) {
+	docFields(b, o, "\n## "+path)
 	for _, f := range o.fields {
 		switch {
+		case f.path == "events.types":
+			fmt.Fprintf(b, "\n## %s\n\nA list; each element is the name of a type, or has these keys.", f.path)
+			docFields(b, f, "")
 		case f.isList():
 			fmt.Fprintf(b, "\n## %s\n\nA list; each element has a `name` and the options of channel.without_namespace.\n", f.path)
 		case f.isSection():

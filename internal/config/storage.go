@@ -15,6 +15,7 @@ type Storage struct {
 type Events struct {
 	Retention time.Duration `key:"retention" default:"72h" doc:"Time events are kept for readers that come back."`
 	Keep      int           `key:"keep" default:"100000" doc:"Least number of events kept, however old they are."`
+	Types     []EventType   `key:"types" doc:"Types of events of your own services, which these may append; each has a unique name of words with dots between, as order.created."`
 }
 
 // Backup is where backups are put.
