@@ -66,6 +66,7 @@ var allowed = map[string][]string{
 	"internal/apierror": {"internal/alerts", "internal/analytics", "internal/chat", "internal/files", "internal/identity", "internal/payments", "internal/privacy", "internal/status", "internal/store", "internal/tickets", "internal/trust"}, // whose errors it has words for
 	"internal/api": slices.Concat(
 		[]string{"realtime", "event", "internal/gateway", "internal/delivery", "internal/apierror", "internal/chatjson", "internal/files", "internal/search", "internal/privacy"}, domain),
+	"internal/eventapi":        {"event", "internal/gateway", "internal/apierror"},                   // the log over HTTP; who callers are the gateway knows
 	"internal/compat/chequite": {"event", "internal/chat", "internal/identity", "internal/apierror"}, // renders what the channels carry
 	"internal/compat/windi": {
 		"realtime", "protocol", // takes what clients publish, with the protocol's errors

@@ -16,6 +16,13 @@ func (a *API) User(id int64) error { return a.perUser.take(strconv.FormatInt(id,
 // Stranger counts a call from an address without a token that is good.
 func (a *API) Stranger(address string) error { return a.perAddress.take(network(address)) }
 
+// Allowed tells whether a web page may have sent a request: by its Origin, which is the
+// server's own or one of [Options.Origins] (guarantees.md S21).
+func (a *API) Allowed(r *http.Request) bool {
+	allowed, err := newOrigins(a.o.Origins)
+	return err == nil && allowed.allow(r, r.Header.Get("Origin"))
+}
+
 // Around puts around the handler of another contract what all have in common: the id of
 // the request, calls from other origins, and compression (chat-api.md §0.12).
 func (a *API) Around(next http.Handler) http.Handler {

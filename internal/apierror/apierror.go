@@ -67,6 +67,7 @@ const (
 	AlreadyExists      Code = "already_exists"
 	AlreadyDecided     Code = "already_decided"
 	NoMailer           Code = "no_mailer"
+	EventsLost         Code = "events_lost"
 )
 
 // statuses are the HTTP statuses in contracts A, B and C.
@@ -111,6 +112,7 @@ var statuses = map[Code][3]int{
 	AlreadyExists:      {409, 409, 409},
 	AlreadyDecided:     {409, 409, 409},
 	NoMailer:           {403, 403, 403},
+	EventsLost:         {410, 410, 410},
 }
 
 // Codes returns every code there is.

@@ -81,6 +81,7 @@ var texts = map[Code]text{
 	AlreadyExists:      {"There is one already.", "Такой объект уже есть."},
 	AlreadyDecided:     {"This is decided already.", "Решение уже принято."},
 	NoMailer:           {"This server cannot send e-mail.", "Этот сервер не отправляет электронную почту."},
+	EventsLost:         {"Events so old are not kept any more. Load the state anew.", "События такой давности уже не хранятся. Загрузите состояние заново."},
 }
 
 // reasons complete a sentence that begins with the name of the field.

@@ -86,6 +86,11 @@ func (s *session) refuse(id, token string, err error) {
 
 // admit opens a session for its caller; s.mu is held.
 func (s *session) admit(id string, c Caller) {
+	if s.form == formAdmin && !s.g.concernsAdmins(&c) {
+		s.state = stateRefused
+		s.end(closeAuth, "")
+		return
+	}
 	if !s.g.guard.enter(c.Subject, s.g.o.ConnectionsPerSubject) {
 		s.state = stateRefused
 		s.fail(id, &problem{Code: codeLimit, Message: "Too many connections"})
@@ -98,8 +103,12 @@ func (s *session) admit(id string, c Caller) {
 	s.g.metrics.connections.WithLabelValues("open").Inc()
 	s.g.metrics.connections.WithLabelValues("new").Dec()
 	s.state = stateOpen
-	s.resumeToken = newID("rsm_")
 	s.become(c)
+	if s.form != formEvent && s.form != formCloud {
+		s.greet()
+		return
+	}
+	s.resumeToken = newID("rsm_")
 	s.say("response", id, s.welcome(id))
 }
 

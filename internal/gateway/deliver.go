@@ -34,10 +34,15 @@ type framed struct {
 type form uint8
 
 const (
-	formEvent form = iota // as documented
-	formCloud             // as CloudEvents
-	formAdmin             // as the admin socket has them
+	formEvent       form = iota // as documented
+	formCloud                   // as CloudEvents
+	formAdmin                   // as the admin socket has them
+	formStream                  // as documented, in a stream of HTTP
+	formStreamCloud             // as CloudEvents, in a stream of HTTP
 )
+
+// streams tells whether the connection is no socket but a stream of HTTP.
+func (f form) streams() bool { return f == formStream || f == formStreamCloud }
 
 // newOccurrence returns nil for an event that no reader is to see.
 func (g *Gateway) newOccurrence(e *event.Event) (*occurrence, error) {
@@ -95,6 +100,10 @@ func (o *occurrence) frame(as form, framing realtime.Framing, source string) []b
 		text = appendCloudEvent(nil, o.kind, o.event, o.payload, source)
 	case formAdmin:
 		text = appendAdminEvent(nil, o.kind, o.event, o.payload)
+	case formStream:
+		text = appendStreamed(o.event, appendEvent(nil, o.kind, o.event, o.payload, o.replay))
+	case formStreamCloud:
+		text = appendStreamed(o.event, appendCloudEvent(nil, o.kind, o.event, o.payload, source))
 	default:
 		text = appendEvent(make([]byte, 0, len(o.payload)+256), o.kind, o.event, o.payload, o.replay)
 	}

@@ -244,6 +244,10 @@ func (s *session) tend(now int64) {
 
 // ping sends a ping, which says how far the connection is; s.mu is held.
 func (s *session) ping() {
+	if s.form == formAdmin {
+		s.write([]byte{0x89, 0}, 0, "")
+		return
+	}
 	data := map[string]any{}
 	if id := s.cursor(); id != "" {
 		data["cursor"] = id

@@ -32,11 +32,8 @@ type credential struct {
 
 // credentialOf reads a request. That of an address counts last, and not where it is off.
 func (g *Gateway) credentialOf(r *http.Request) credential {
-	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		return credential{text: strings.TrimSpace(token)}
-	}
-	if key := strings.TrimSpace(r.Header.Get("X-API-Key")); key != "" {
-		return credential{text: key}
+	if c := headerCredential(r); c.text != "" {
+		return c
 	}
 	for _, p := range subprotocols(r) {
 		if token, ok := strings.CutPrefix(p, bearerProtocol); ok && token != "" {
@@ -140,6 +137,9 @@ func (s *session) Start() {
 	case s.lastEventID != "" && !isEventID(s.lastEventID):
 		s.lastEventID = ""
 		s.fail("", &problem{Code: codeMalformed, Message: "lastEventId is not the id of an event"})
+	case c.text == "" && s.form == formAdmin:
+		s.end(closePolicy, adminNoToken)
+		return
 	case c.text == "":
 		return
 	}

@@ -103,17 +103,38 @@ func pair(addr, hash string) string {
 func (g *guard) connect(addr, hash string, now time.Time) (status, retryAfter int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if f := g.failures[addr]; f != nil && f.n >= maxAddrFailed && now.Sub(f.since) < guardWindow {
-		return 429, int((guardWindow - now.Sub(f.since)).Seconds()) + 1
-	}
-	if f := g.failures[pair(addr, hash)]; f != nil && f.n >= maxPairFailed && now.Sub(f.since) < guardWindow {
-		return 401, 0
+	if status, retryAfter := g.refusesLocked(addr, hash, now); status != 0 {
+		return status, retryAfter
 	}
 	if g.waiting[addr] >= maxAddrWaiting {
 		return 429, 10
 	}
 	g.waiting[addr]++
 	return 0, 0
+}
+
+// refuses is connect for who does not wait: a request.
+func (g *guard) refuses(addr, hash string, now time.Time) (status, retryAfter int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refusesLocked(addr, hash, now)
+}
+
+func (g *guard) refusesLocked(addr, hash string, now time.Time) (status, retryAfter int) {
+	if f := g.failures[addr]; f != nil && f.n >= maxAddrFailed && now.Sub(f.since) < guardWindow {
+		return 429, int((guardWindow - now.Sub(f.since)).Seconds()) + 1
+	}
+	if f := g.failures[pair(addr, hash)]; f != nil && f.n >= maxPairFailed && now.Sub(f.since) < guardWindow {
+		return 401, 0
+	}
+	return 0, 0
+}
+
+// connecting takes in a connection whose caller is known already.
+func (g *guard) connecting(addr string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting[addr]++
 }
 
 // identified says that a connection waits no more, because it is authenticated or gone.

@@ -151,6 +151,9 @@ func (s *session) end(code uint16, text string) {
 	if s.out.closing || s.out.closed {
 		return
 	}
+	if s.form == formAdmin {
+		code, text = s.adminClose(code, text)
+	}
 	s.out.dropEvents()
 	s.mode = modeOver
 	s.g.metrics.closes.WithLabelValues(itoa(int64(code))).Inc()
@@ -172,6 +175,13 @@ func (s *session) fail(id string, p *problem) {
 
 // say sends what is no event; s.mu is held.
 func (s *session) say(typ, id string, data any) {
+	switch {
+	case s.form == formAdmin:
+		return // has words of its own (admin.go)
+	case s.form.streams():
+		s.streamSay(data)
+		return
+	}
 	if id == "" {
 		id = newID("msg_")
 	}

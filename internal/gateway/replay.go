@@ -118,6 +118,7 @@ func (s *session) lost(ctx context.Context, pos int64) error {
 
 // caughtUp makes the session live if nothing that happened before is missing; s.mu is held.
 func (s *session) caughtUp() bool {
+	s.passing(s.pos + 1)
 	if s.mode == modeReader && s.pos >= s.g.hub.begun.Load() {
 		s.mode = modeLive
 		s.g.metrics.readers.Dec()
@@ -142,6 +143,7 @@ func (s *session) send(page []*occurrence, pos, upTo int64) {
 			s.skipped++
 			continue
 		}
+		s.passing(o.event.Pos)
 		if !s.write(o.frame(s.form, s.framing, s.g.o.Source), o.event.Pos, "") {
 			s.pos = o.event.Pos - 1
 			return

@@ -66,6 +66,7 @@ type session struct {
 	resumeToken   string
 	lastEventID   string // of the handshake, for the first subscribe
 	consumer      *consumer
+	notice        *notice // of the admin socket
 	connected     time.Time
 
 	messagesIn, messagesOut, bytesIn, bytesOut uint64
@@ -86,7 +87,7 @@ func (s *session) Flush() {}
 
 // Alive is called for whatever the peer sends.
 func (s *session) Alive() {
-	if !s.g.o.StrictPong {
+	if !s.g.o.StrictPong || s.form == formAdmin {
 		s.heard.Store(s.g.tick.Load())
 	}
 }
@@ -147,6 +148,9 @@ func (s *session) Receive(b []byte) bool {
 	if s.out.closing {
 		return false
 	}
+	if s.form == formAdmin {
+		return s.receiveAdmin(b)
+	}
 	f, err := parseFrame(b)
 	s.g.metrics.in(f.Type)
 	if f.Type == "pong" && err == nil {
@@ -198,6 +202,10 @@ func (s *session) strike(id, detail string) {
 
 // answer handles a message; s.mu is held.
 func (s *session) answer(f *frame) {
+	if s.form == formAdmin {
+		s.answerAdmin(f)
+		return
+	}
 	switch f.Type {
 	case "ping":
 		s.say("pong", f.ID, struct{}{})

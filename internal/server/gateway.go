@@ -2,13 +2,18 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kuranty/kuranty/event"
+	"github.com/kuranty/kuranty/internal/config"
+	"github.com/kuranty/kuranty/internal/eventapi"
 	"github.com/kuranty/kuranty/internal/gateway"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/store"
@@ -16,13 +21,45 @@ import (
 
 // newGateway returns the event gateway on a backend.
 func (s *Server) newGateway(b *backend) (*gateway.Gateway, error) {
-	catalogue, err := event.NewCatalogue()
+	custom, err := customTypes(s.cfg.Events.Types)
+	if err != nil {
+		return nil, err
+	}
+	catalogue, err := event.NewCatalogue(custom...)
 	if err != nil {
 		return nil, fmt.Errorf("events.types: %w", err)
 	}
+	c := &s.cfg.Gateway
 	return gateway.New(gateway.Options{
 		Store: b.store.Gateway(), Accounts: gatewayAccounts{b.accounts}, Catalogue: catalogue, Sink: s.gatewaySink(), Logger: s.log,
+		Subscriptions: c.SubscriptionLimit, FrameBytes: c.MessageSizeLimit, MessagesPerMinute: c.MessagesPerMinute, ConnectionsPerSubject: c.ConnectionLimit,
+		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, AuthTimeout: c.AuthTimeout, StrictPong: c.StrictPong, NoQueryToken: !c.QueryToken,
 	}), nil
+}
+
+// customTypes are the types of events that the operator registers. Schemas and samples are
+// JSON, or the names of files with it.
+func customTypes(types []config.EventType) (custom []event.Custom, err error) {
+	for _, t := range types {
+		c := event.Custom{Type: t.Type, Summary: t.Summary}
+		for _, v := range []struct {
+			name, text string
+			into       *json.RawMessage
+		}{{"schema", t.Schema, &c.Schema}, {"sample", t.Sample, &c.Sample}} {
+			b := []byte(v.text)
+			if v.text != "" && !strings.HasPrefix(strings.TrimSpace(v.text), "{") {
+				if b, err = os.ReadFile(v.text); err != nil {
+					return nil, fmt.Errorf("events.types.%s.%s: %w", t.Type, v.name, err)
+				}
+			}
+			if len(b) > 0 && !json.Valid(b) {
+				return nil, fmt.Errorf("events.types.%s.%s: is not JSON", t.Type, v.name)
+			}
+			*v.into = b
+		}
+		custom = append(custom, c)
+	}
+	return custom, nil
 }
 
 // gatewaySink names the cursor of this node's gateway.
@@ -33,10 +70,22 @@ func (s *Server) gatewaySink() string {
 	return "gateway"
 }
 
-// handleGateway serves the gateway's sockets. The transport does not exist yet.
+// handleGateway serves the gateway: its sockets, and the log over HTTP. The transport does
+// not exist yet.
 func (s *Server) handleGateway(mux *http.ServeMux) {
-	g := s.backend.gateway
-	mux.HandleFunc("/v1/ws", func(w http.ResponseWriter, r *http.Request) { g.ServeEvents(s.transport).ServeHTTP(w, r) })
+	if !s.cfg.Gateway.Enabled {
+		return
+	}
+	b := s.backend
+	mux.HandleFunc("/v1/ws", func(w http.ResponseWriter, r *http.Request) { b.gateway.ServeEvents(s.transport).ServeHTTP(w, r) })
+	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) { b.gateway.ServeAdmin(s.transport).ServeHTTP(w, r) })
+	plain, streams := eventapi.New(eventapi.Options{Gateway: b.gateway, Log: b.store.Ingest(), Allowed: b.api.Allowed, Logger: s.log}).Handlers()
+	for path, h := range plain {
+		mux.Handle(path, b.api.Around(h))
+	}
+	for path, h := range streams {
+		mux.Handle(path, h)
+	}
 }
 
 // gatewayAccounts tells the gateway who shows a credential.
@@ -111,6 +160,7 @@ func gatewayCaller(c identity.Caller) gateway.Caller {
 	case c.Can("events:read"):
 		g.Permissions = append(g.Permissions, "read:*")
 	}
+	g.Admin = c.Admin()
 	g.Moderator = c.Can("moderate:messages") || c.Admin()
 	return g
 }
