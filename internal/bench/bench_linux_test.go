@@ -41,6 +41,9 @@ func TestEveryMeasureOnAServerOfItsOwn(t *testing.T) {
 		{"connect", &bench.Connect{Target: small, Connections: 40, Parallel: 8, Channels: 3}, 1, false},
 		{"storm", &bench.Storm{Target: small, Clients: 30, Channels: 3, Missed: 10, Parallel: 8, Size: 100}, 1, false},
 		{"idle", &bench.Idle{Target: small, Connections: 20, Channels: 1, IdleDuration: 50 * time.Millisecond}, 2, false},
+		{"gateway idle", &bench.Gateway{Target: small, Only: []string{"idle"}, Connections: 20, Matching: 1, Rate: 1, Batch: 1, Events: 1}, 1, false},
+		{"gateway matching", &bench.Gateway{Target: small, Only: []string{"matching"}, Connections: 20, Matching: 2, Rate: 500, Batch: 1, Turn: 20 * time.Millisecond, Events: 1}, 1, true},
+		{"gateway replay", &bench.Gateway{Target: small, Only: []string{"replay"}, Connections: 20, Matching: 1, Rate: 1, Batch: 1, Events: 1000}, 1, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -57,6 +60,22 @@ func TestEveryMeasureOnAServerOfItsOwn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDeliveryOfEvents has a test of its own because a difference of two CPU times may
+// be anything where so little is delivered.
+func TestDeliveryOfEvents(t *testing.T) {
+	g := &bench.Gateway{Target: small, Only: []string{"delivery"}, Connections: 20, Matching: 3, Rate: 500, Batch: 2, Turn: 20 * time.Millisecond, Events: 1}
+	results, err := g.Measure(t.Context())
+	if err != nil || len(results) != 2 {
+		t.Fatalf("%d results, %v; want two", len(results), err)
+	}
+	if cost := results[0]; len(cost.Rounds) != 1 || len(cost.Floors) != 1 {
+		t.Errorf("%s: rounds %v, of publications %v; want one each", cost.Measure, cost.Rounds, cost.Floors)
+	}
+	if late := results[1]; len(late.Rounds) != 1 || late.Value <= 0 {
+		t.Errorf("%s: %v; want a time", late.Measure, late.Rounds)
 	}
 }
 

@@ -38,3 +38,19 @@ func TestLowerBound(t *testing.T) {
 		t.Error("a verdict without a round")
 	}
 }
+
+func TestEventCarriesItsNumberAndTime(t *testing.T) {
+	body := string(appendMetrics(nil, 1_000_000_042, 1_795_316_768_123_456_789, 2))
+	first, second, _ := strings.Cut(body, "},{")
+	for i, one := range []string{first, second} {
+		n, at, ok := metricStamp([]byte(`{"type":"event","data":` + one + `}}`))
+		if !ok || n != 1_000_000_042+int64(i) || at != 1_795_316_768_123_456_789 {
+			t.Errorf("found %d, %d, %t in %s", n, at, ok, one)
+		}
+	}
+	for _, other := range []string{`{}`, `{"stamp":"`, `{"stamp":"this is no event of a benchmark, is it?"}`, first[:60]} {
+		if _, _, ok := metricStamp([]byte(other)); ok {
+			t.Errorf("a stamp found in %s", other)
+		}
+	}
+}

@@ -51,6 +51,7 @@ type client struct {
 	// find finds the stamp of a publication; nil is nextStamp.
 	find    func(line []byte) (n, at int64, ok bool)
 	replied func(line []byte) // a reply came after ready; nil ignores it
+	message func(b []byte)    // takes all messages instead: the server speaks another protocol
 
 	upgraded bool
 	rest     []byte     // of a frame not yet whole
@@ -110,7 +111,11 @@ func (cl *client) data(c *conn, b []byte) {
 			c.l.fail(closeError(payload))
 			return
 		default:
-			cl.units(payload)
+			if cl.message != nil {
+				cl.message(payload)
+			} else {
+				cl.units(payload)
+			}
 		}
 	}
 	cl.keep(b)

@@ -25,6 +25,7 @@ type Command struct {
 	Storm   Storm   `cmd:"" help:"Clients return all together and recover: CPU per client."`
 	Idle    Idle    `cmd:"" help:"Memory and CPU of connections that do nothing."`
 	Chat    Chat    `cmd:"" help:"The chat backend: durable sends, their latency, and reading of a million messages."`
+	Gateway Gateway `cmd:"" help:"The event gateway: memory of connections, cost and latency of delivery, replay."`
 
 	FloorServer floorServer `cmd:"" hidden:""`
 	FloorWorker floorWorker `cmd:"" hidden:""`
@@ -87,17 +88,7 @@ func (t *Target) report(ctx context.Context, m measurer) error {
 }
 
 // Run measures and prints to the standard output.
-func (a *All) Run(ctx context.Context) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	results, err := a.measure(ctx, os.Stderr)
-	if len(results) > 0 {
-		if werr := write(os.Stdout, a.Output, results); err == nil {
-			err = werr
-		}
-	}
-	return err
-}
+func (a *All) Run(ctx context.Context) error { return a.inParts(ctx, a.measure) }
 
 // Run measures and prints to the standard output.
 func (f *Floor) Run(ctx context.Context) error { return f.report(ctx, f) }
@@ -121,12 +112,19 @@ func (st *Storm) Run(ctx context.Context) error { return st.report(ctx, st) }
 func (d *Idle) Run(ctx context.Context) error { return d.report(ctx, d) }
 
 // Run measures and prints to the standard output.
-func (c *Chat) Run(ctx context.Context) error {
+func (c *Chat) Run(ctx context.Context) error { return c.inParts(ctx, c.measure) }
+
+// Run measures and prints to the standard output.
+func (g *Gateway) Run(ctx context.Context) error { return g.inParts(ctx, g.measure) }
+
+// inParts measures, printing to the standard error what is being measured, and prints
+// what came about also if a part fails.
+func (t *Target) inParts(ctx context.Context, measure func(context.Context, io.Writer) ([]Result, error)) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	results, err := c.measure(ctx, os.Stderr)
+	results, err := measure(ctx, os.Stderr)
 	if len(results) > 0 {
-		if werr := write(os.Stdout, c.Output, results); err == nil {
+		if werr := write(os.Stdout, t.Output, results); err == nil {
 			err = werr
 		}
 	}

@@ -71,37 +71,47 @@ func (d *Idle) round(ctx context.Context) (idleRound, error) {
 	if err := hangUp(ctx, l, s.pid, warm); err != nil {
 		return idleRound{}, err
 	}
-	before, err := readMemory(s.pid)
+	return idleCost(ctx, l, s.pid, d.Connections, d.IdleDuration, func() error {
+		return s.join(ctx, l, s.audience(d.Connections, d.Channels, s.plain), 16, nil)
+	})
+}
+
+// idleCost is what n connections, which connect makes, cost the process while they idle.
+func idleCost(ctx context.Context, l *loop, pid, n int, idle time.Duration, connect func() error) (idleRound, error) {
+	if err := settle(ctx, l, pid); err != nil {
+		return idleRound{}, err
+	}
+	before, err := readMemory(pid)
 	if err != nil {
 		return idleRound{}, err
 	}
-	if err := s.join(ctx, l, s.audience(d.Connections, d.Channels, s.plain), 16, nil); err != nil {
+	if err := connect(); err != nil {
 		return idleRound{}, err
 	}
-	if err := settle(ctx, l, s.pid); err != nil {
+	if err := settle(ctx, l, pid); err != nil {
 		return idleRound{}, err
 	}
-	fresh, err := readMemory(s.pid)
+	fresh, err := readMemory(pid)
 	if err != nil {
 		return idleRound{}, err
 	}
-	cpu, err := readCPU(s.pid)
+	cpu, err := readCPU(pid)
 	if err != nil {
 		return idleRound{}, err
 	}
 	start := time.Now()
-	if err := l.pause(ctx, d.IdleDuration); err != nil {
+	if err := l.pause(ctx, idle); err != nil {
 		return idleRound{}, fmt.Errorf("idle: %w", err)
 	}
-	end, err := readCPU(s.pid)
+	end, err := readCPU(pid)
 	if err != nil {
 		return idleRound{}, err
 	}
-	after, err := readMemory(s.pid)
-	perConnection := func(bytes int64) float64 { return float64(bytes-before) / 1024 / float64(d.Connections) }
+	after, err := readMemory(pid)
+	perConnection := func(bytes int64) float64 { return float64(bytes-before) / 1024 / float64(n) }
 	return idleRound{
 		memory: perConnection(after), fresh: perConnection(fresh),
-		cpu: 100 * float64(end-cpu) / float64(time.Since(start)), measured: s.pid != 0,
+		cpu: 100 * float64(end-cpu) / float64(time.Since(start)), measured: pid != 0,
 	}, err
 }
 

@@ -38,7 +38,7 @@ const turns = 5
 type rig struct {
 	l     *loop
 	pid   int
-	fan   int // deliveries of each publication
+	fan   int // deliveries of each publication; with 0 it is over when it is answered
 	group int // publications sent at once; 0 means 1
 	acks  bool
 	keep  bool // the next round's percentiles include the latencies so far
@@ -121,7 +121,10 @@ func (r *rig) launch(total int) {
 	}
 	slot := r.free[len(r.free)-1]
 	r.free = r.free[:len(r.free)-1]
-	r.left[slot] = r.group
+	r.left[slot] = 0
+	if r.fan > 0 {
+		r.left[slot] = r.group
+	}
 	if r.acks {
 		r.left[slot]++
 	}
@@ -150,7 +153,13 @@ func (r *rig) stamped(n, at int64) {
 }
 
 // acked notes that the publish of slot has been answered.
-func (r *rig) acked(slot int) { r.release(slot) }
+func (r *rig) acked(slot int) {
+	if r.fan == 0 {
+		r.finished += r.group
+		r.l.progress++
+	}
+	r.release(slot)
+}
 
 func (r *rig) release(slot int) {
 	if r.left[slot]--; r.left[slot] == 0 {
