@@ -177,11 +177,11 @@ func asCSV(rows []Row) (string, error) {
 	}
 	for i := range rows {
 		row := &rows[i]
-		record := []string{cell(row.Section), row.period(), cell(row.Name), cell(row.Server), cell(row.Unit), strconv.FormatInt(row.Count, 10), "", "", "", ""}
+		record := []string{cell(row.Section), row.period(), cell(row.Name), cell(row.Server), cell(row.Unit), strconv.FormatInt(row.Count, 10)}
 		if v := row.Values; v != nil {
-			for k, value := range []float64{v.Value(Average), v.Least, v.Greatest, v.Last} {
-				record[6+k] = strconv.FormatFloat(value, 'g', -1, 64)
-			}
+			record = append(record, number(v.Value(Average)), number(v.Least), number(v.Greatest), number(v.Last))
+		} else {
+			record = append(record, "", "", "", "")
 		}
 		if err := w.Write(record); err != nil {
 			return "", err
@@ -189,6 +189,12 @@ func asCSV(rows []Row) (string, error) {
 	}
 	w.Flush()
 	return b.String(), w.Error()
+}
+
+// number writes as JSON does, with an exponent only where a number is huge or tiny.
+func number(v float64) string {
+	b, _ := json.Marshal(v) // it is finite
+	return string(b)
 }
 
 // cell keeps a text that somebody wrote from being read as a formula by the program that

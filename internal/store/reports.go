@@ -93,13 +93,13 @@ func (tx analyticsTx) Unname(ctx context.Context, requestedBy string, limit int)
 
 // AddJob implements analytics.
 func (tx analyticsTx) AddJob(ctx context.Context, id string, now int64) error {
-	_, err := privacyTx{tx.Tx}.AddJob(ctx, &privacy.Job{ID: id, Kind: reportJobs, State: privacy.Waiting, DueAt: now, CreatedAt: now})
+	_, err := privacyTx(tx).AddJob(ctx, &privacy.Job{ID: id, Kind: reportJobs, State: privacy.Waiting, DueAt: now, CreatedAt: now})
 	return err
 }
 
 // ClaimJob implements analytics.
 func (tx analyticsTx) ClaimJob(ctx context.Context, holder string, now, until int64) (id string, attempts int, err error) {
-	j, err := privacyTx{tx.Tx}.Claim(ctx, reportJobs, holder, now, until)
+	j, err := privacyTx(tx).Claim(ctx, reportJobs, holder, now, until)
 	return j.ID, j.Attempts, absent(err)
 }
 
@@ -113,7 +113,7 @@ func absent(err error) error {
 
 // KeepJob implements analytics.
 func (tx analyticsTx) KeepJob(ctx context.Context, id, holder string, until int64) (bool, error) {
-	return privacyTx{tx.Tx}.KeepJob(ctx, id, holder, "", until)
+	return privacyTx(tx).KeepJob(ctx, id, holder, "", until)
 }
 
 // EndJob implements analytics.
@@ -122,18 +122,18 @@ func (tx analyticsTx) EndJob(ctx context.Context, id, holder string, failed bool
 	if failed {
 		j.State = privacy.Failed
 	}
-	return privacyTx{tx.Tx}.SettleJob(ctx, &j, holder)
+	return privacyTx(tx).SettleJob(ctx, &j, holder)
 }
 
 // RetryJob implements analytics.
 func (tx analyticsTx) RetryJob(ctx context.Context, id, holder string, due int64, attempts int) error {
-	_, err := privacyTx{tx.Tx}.SettleJob(ctx, &privacy.Job{ID: id, State: privacy.Waiting, DueAt: due, Attempts: attempts}, holder)
+	_, err := privacyTx(tx).SettleJob(ctx, &privacy.Job{ID: id, State: privacy.Waiting, DueAt: due, Attempts: attempts}, holder)
 	return err
 }
 
 // NextJob implements analytics.
 func (tx analyticsTx) NextJob(ctx context.Context) (int64, error) {
-	at, err := privacyTx{tx.Tx}.NextDue(ctx, reportJobs)
+	at, err := privacyTx(tx).NextDue(ctx, reportJobs)
 	return at, absent(err)
 }
 
@@ -151,12 +151,12 @@ const (
 	dailyPaid     = `SELECT ` + dayOf + `, 'transactions_' || type, count(*) FROM transactions WHERE created_at` + within + daily
 	seenUsers     = `SELECT 0, 'users_seen', count(*) FROM users WHERE kind = 'human' AND state = 'active' AND last_seen_at >= $1`
 
-	dailyAlerts   = `SELECT ` + dayOf + `, severity || ':' || kind, CAST(sum(count) AS BIGINT) FROM alerts WHERE created_at` + within + daily
-	dailyScans    = `SELECT started_at / ` + dayMS + ` * ` + dayMS + `, type || ':' || status, count(*) FROM scans WHERE started_at >= $1 AND started_at < $2` + daily
-	dailyAudit    = `SELECT at / ` + dayMS + ` * ` + dayMS + `, action, count(*) FROM audit_log WHERE at >= $1 AND at < $2` + daily
-	openAlerts    = `SELECT -1, severity || ':' || status, count(*) FROM alerts WHERE status <> 'resolved' GROUP BY 1, 2 ORDER BY 2`
-	usersByState  = `SELECT -1, 'users_' || state, count(*) FROM users WHERE kind = 'human' GROUP BY 1, 2 ORDER BY 2`
-	usableAPIKeys = `SELECT -1, 'api_keys', count(*) FROM api_keys WHERE revoked_at IS NULL`
+	dailyAlerts  = `SELECT ` + dayOf + `, severity || ':' || kind, CAST(sum(count) AS BIGINT) FROM alerts WHERE created_at` + within + daily
+	dailyScans   = `SELECT started_at / ` + dayMS + ` * ` + dayMS + `, type || ':' || status, count(*) FROM scans WHERE started_at >= $1 AND started_at < $2` + daily
+	dailyAudit   = `SELECT at / ` + dayMS + ` * ` + dayMS + `, action, count(*) FROM audit_log WHERE at >= $1 AND at < $2` + daily
+	openAlerts   = `SELECT -1, severity || ':' || status, count(*) FROM alerts WHERE status <> 'resolved' GROUP BY 1, 2 ORDER BY 2`
+	usersByState = `SELECT -1, 'users_' || state, count(*) FROM users WHERE kind = 'human' GROUP BY 1, 2 ORDER BY 2`
+	keptKeys     = `SELECT -1, 'api_keys', count(*) FROM api_keys WHERE revoked_at IS NULL`
 
 	dailyIdentities    = `SELECT ` + dayOf + `, 'identities', count(*) FROM trust_identities WHERE created_at` + within + daily
 	dailyVerifications = `SELECT ` + dayOf + `, type || ':' || status, count(*) FROM trust_verifications WHERE created_at` + within + daily
@@ -212,7 +212,7 @@ func (tx analyticsTx) Security(ctx context.Context, from, to int64) ([]analytics
 	c.add("scans", dailyScans, from, to)
 	c.add("audit", dailyAudit, from, to)
 	c.add("people", usersByState)
-	c.add("keys", usableAPIKeys)
+	c.add("keys", keptKeys)
 	return c.rows, c.err
 }
 
