@@ -73,6 +73,7 @@ var allowed = map[string][]string{
 		"internal/chat", "internal/identity", "internal/apierror", "internal/chatjson", "internal/files",
 	},
 	"internal/serverapi":   {"realtime", "protocol", "internal/identity"},
+	"internal/asyncapi":    {"event"},    // describes the gateway by the catalogue
 	"internal/bench":       {"protocol"}, // measures any server, so it must not know ours
 	"internal/client":      {"protocol"}, // any server, as bench
 	"internal/webui":       {},

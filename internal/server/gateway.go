@@ -79,6 +79,7 @@ func (s *Server) handleGateway(mux *http.ServeMux) {
 	b := s.backend
 	mux.HandleFunc("/v1/ws", func(w http.ResponseWriter, r *http.Request) { b.gateway.ServeEvents(s.transport).ServeHTTP(w, r) })
 	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) { b.gateway.ServeAdmin(s.transport).ServeHTTP(w, r) })
+	s.handleAsyncAPI(mux)
 	plain, streams := eventapi.New(eventapi.Options{Gateway: b.gateway, Log: b.store.Ingest(), Allowed: b.api.Allowed, Logger: s.log}).Handlers()
 	for path, h := range plain {
 		mux.Handle(path, b.api.Around(h))
@@ -130,7 +131,11 @@ func (g gatewayAccounts) Refresh(ctx context.Context, c gateway.Caller) (gateway
 		}
 		return gateway.Caller{}, err
 	}
-	return gatewayCaller(now), nil
+	as := gatewayCaller(now)
+	if c.Granted && !as.Admin { // what the token says stays so as long as it is good
+		as.Permissions, as.Granted, as.Moderator = c.Permissions, true, c.Moderator
+	}
+	return as, nil
 }
 
 // refusal is an error of identity in the gateway's words.
@@ -155,13 +160,15 @@ func gatewayCaller(c identity.Caller) gateway.Caller {
 	switch {
 	case c.Admin():
 		g.Permissions = []string{"*"}
+	case !c.Service && c.Granted != nil:
+		g.Permissions, g.Granted = slices.Clone(c.Granted), true
 	case !c.Service:
 		g.Permissions = slices.Clone(readsOfPeople)
 	case c.Can("events:read"):
 		g.Permissions = append(g.Permissions, "read:*")
 	}
 	g.Admin = c.Admin()
-	g.Moderator = c.Can("moderate:messages") || c.Admin()
+	g.Moderator = c.Can("moderate:messages") || c.Admin() || slices.Contains(g.Permissions, "moderate:messages") || slices.Contains(g.Permissions, "*")
 	return g
 }
 
