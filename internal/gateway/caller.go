@@ -18,6 +18,8 @@ type Caller struct {
 	Session, Key string
 	// Permissions are names like read:messages; read:* and * are wildcards.
 	Permissions []string
+	// Granted tells that the permissions are those that a token names.
+	Granted bool
 	// Admin may look at and end the connections of others.
 	Admin bool
 	// Moderator sees the events of all rooms; others those of rooms they are members of.

@@ -31,6 +31,9 @@ type Caller struct {
 	Name string
 	// LoginAt is when the person logged in, in milliseconds since 1970; 0 for a service.
 	LoginAt int64
+	// Granted are permissions of the event gateway that a token of the operator's
+	// application names, nil if it names none. Nothing else goes by them.
+	Granted []string
 	// KeyExpires is when the API key ends, in milliseconds since 1970; 0 is never.
 	KeyExpires int64
 }

@@ -29,7 +29,9 @@ type Key struct {
 	CreatedAt, ExpiresAt, LastUsedAt, RevokedAt int64
 }
 
-var scopePattern = regexp.MustCompile(`^(\*|[a-z][a-z_]{0,30}(:(\*|[a-z][a-z_]{0,30}))?)$`)
+// scopePattern is the form of a scope: a group, what in it, and of what: events:publish:order.*
+// is a right to a pattern of types.
+var scopePattern = regexp.MustCompile(`^(\*|[a-z][a-z_]{0,30}(:(\*|[a-z][a-z_]{0,30}(:[a-z0-9_.*]{1,128})?))?)$`)
 
 // CreateKey makes an API key and returns it; it is not kept and cannot be shown again.
 // Without scopes it may do everything (webhooks.md). A zero ttl never expires. by must

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,6 +29,7 @@ type ExternalOptions struct {
 type externalClaims struct {
 	user, name, email, picture string
 	emailVerified              bool
+	granted                    []string
 	expires, loginAt           int64 // milliseconds since 1970; expires is 0 for never
 }
 
@@ -84,6 +87,7 @@ func (a *Accounts) verifyExternal(ctx context.Context, raw string) (out external
 	out.email, _ = text(all[o.EmailClaim], o.EmailClaim)
 	out.picture, _ = text(all[o.PictureClaim], o.PictureClaim)
 	out.emailVerified = all["email_verified"].Kind() == 't'
+	out.granted = granted(all)
 	if c.Exp.set {
 		out.expires = c.Exp.at * 1000
 	}
@@ -108,8 +112,44 @@ func (a *Accounts) external(ctx context.Context, raw string) (Caller, error) {
 		c, err := callerOf(acc)
 		return c, 0, err
 	})
-	c.LoginAt = claims.loginAt
+	c.LoginAt, c.Granted = claims.loginAt, claims.granted
 	return c, err
+}
+
+// maxGranted bounds the permissions of a token.
+const maxGranted = 100
+
+// granted returns the permissions of the event gateway that claims name (event-gateway.md
+// §1, rule 5): permissions is a list, scope words with blanks between, and of the roles two
+// imply all. Words without a colon, such as the openid of other scopes, are none of ours.
+func granted(all map[string]jsontext.Value) (names []string) {
+	words := func(claim string) (list []string) {
+		v := all[claim]
+		if v.Kind() == '[' {
+			if json.Unmarshal(v, &list) != nil {
+				return nil
+			}
+			return list
+		}
+		s, _ := text(v, claim)
+		return strings.Fields(s)
+	}
+	for _, role := range words("roles") {
+		if role == "admin" || role == "super_admin" {
+			return []string{"*"}
+		}
+	}
+	if all["permissions"].Kind() == '[' {
+		names = []string{} // none is said, too
+	}
+	for _, claim := range []string{"permissions", "scope"} {
+		for _, name := range words(claim) {
+			if (name == "*" || strings.Contains(name, ":")) && len(name) <= 160 && len(names) < maxGranted && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // provision returns the account of an external person, making it if there is none. An

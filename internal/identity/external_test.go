@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/store"
 )
 
 // outside are options of a server whose people log in elsewhere.
@@ -219,5 +220,45 @@ func TestExternalAlgorithms(t *testing.T) {
 		}
 		_, err = h.Authenticate(t.Context(), token(t, "HS256", []byte(publicPEM(t, k["rsa"])), `{"alg":"HS256"}`, claims))
 		h.want("confusion", err, identity.ErrUnauthorized)
+	}
+}
+
+// event-gateway.md §1, rule 5. What a token grants counts at the gateway only: the caller is
+// the same person, with the role that the account has.
+func TestExternalPermissions(t *testing.T) {
+	h := newHarness(t, store.SQLite, outside(t, identity.External, false))
+	for more, want := range map[string]string{
+		``: "[]",
+		`,"permissions":["read:messages","read:analytics","read:messages"]`: "[read:messages read:analytics]",
+		`,"permissions":[]`:                                     "[]",
+		`,"permissions":[1]`:                                    "[]",
+		`,"permissions":"read:messages"`:                        "[read:messages]",
+		`,"scope":"openid email"`:                               "[]",
+		`,"scope":"openid read:trust_network read:*"`:           "[read:trust_network read:*]",
+		`,"roles":["user"],"scope":"read:users"`:                "[read:users]",
+		`,"roles":["super_admin"],"permissions":["read:users"]`: "[*]",
+		`,"roles":"admin"`:                                      "[*]",
+		`,"roles":{"admin":true}`:                               "[]",
+	} {
+		c, err := h.Authenticate(t.Context(), foreign(t, h, `"u-1"`, more))
+		if err != nil || fmt.Sprint(c.Granted) != want {
+			t.Errorf("%s: %v, %v; want %s", more, c.Granted, err, want)
+		}
+		if c.Admin() || c.Can("admin") || c.Can("users:read") || c.Role != identity.RoleUser {
+			t.Errorf("%s: %+v has more than what the gateway goes by", more, c)
+		}
+	}
+}
+
+// guarantees.md S2: no token of ours grants anything by a claim that only others' may have.
+func TestS2_OwnTokensGrantNothing(t *testing.T) {
+	h := newHarness(t, store.SQLite, outside(t, identity.Both, false))
+	c, err := h.Authenticate(t.Context(), h.register("anna").AccessToken)
+	if err != nil || c.Granted != nil {
+		t.Errorf("%+v, %v", c, err)
+	}
+	connection := foreign(t, h, `"1"`, `,"aud":"kuranty","permissions":["*"]`)
+	if c, err := h.Authenticate(t.Context(), connection); err == nil {
+		t.Errorf("a token for connections opened %+v", c)
 	}
 }
