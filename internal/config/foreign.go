@@ -19,6 +19,8 @@ const (
 	console
 	// commercial: an option of the commercial edition; a warning says it is ignored.
 	commercial
+	// verbose: makes the log tell more.
+	verbose
 )
 
 // foreignGroup holds keys below a prefix. "key=value" names a value, besides zero ones,
@@ -40,6 +42,7 @@ var foreignGroups = []foreignGroup{
 	{refused, "", "pid_file consumers enable_unreleased_features"},
 	{idle, "", "proxies"},
 	{refused, "engine.", "type=memory"},
+	{verbose, "engine.", "debug"},
 	{idle, "engine.", "redis.*"},
 	{refused, "broker.", "type=memory"},
 	{idle, "broker.", "enabled redis.* nats.* redisnats.* postgres.*"},

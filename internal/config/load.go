@@ -101,6 +101,7 @@ func Load(src Source) (*Result, error) {
 	l.file(src)
 	l.env(src.Env)
 	l.flags(src.Flags)
+	l.verbosity()
 	l.check()
 	if len(l.problems) > 0 {
 		return nil, &Error{l.problems}
@@ -115,6 +116,7 @@ type loader struct {
 	notes    []Note
 	problems []Problem
 	seen     map[string]place // what the current layer has set, by path
+	debug    *place           // where the last engine.debug stands, if it is true
 }
 
 // place is where a value stands.
@@ -466,7 +468,31 @@ func (l *loader) foreign(path string, f foreignKey, v value, at place) {
 		}
 	case commercial:
 		l.note(written, at, true, "an option of Centrifugo's commercial edition, ignored")
+	case verbose:
+		on, err := v.asBool()
+		if err != nil {
+			l.problem(path, at, "%v", err)
+		}
+		if l.debug = nil; on {
+			l.debug = &at
+		}
 	}
+}
+
+// verbosity is what engine.debug, or debug of the flat files, comes to when all layers are
+// read: a level of the log, which gives way to one that is written anywhere.
+func (l *loader) verbosity() {
+	const path = "log.level"
+	if l.debug == nil {
+		return
+	}
+	written := l.debug.name("engine.debug")
+	if l.origins[path] != fromDefault {
+		l.note(written, *l.debug, false, "gives way to %s (%s)", path, l.origins[path])
+		return
+	}
+	l.cfg.Log.Level, l.origins[path] = "debug", l.debug.origin()
+	l.note(path, *l.debug, false, "translated from %s", written)
 }
 
 // suggest names the key most like the unknown one at path.

@@ -145,6 +145,7 @@ over the file. ` + "`kuranty config show --origin`" + ` tells what is in force a
 - Keys that Centrifugo has too have the name they have in its version 6, and ` + "`CENTRIFUGO_…`" + ` variables are taken. Flat files
   of versions 3 to 5 are translated, with a line in the log for each key. What this version does not support is
   refused, unless it would change nothing.
+- ` + "`engine.debug`, `debug` in flat files and `CENTRIFUGO_DEBUG=true`" + ` mean ` + "`log.level` `debug`" + `, unless that key is written.
 - What only Kuranty has (` + "`storage`, `auth`, `chat`, `events`, `gateway`, `alerts`, `analytics`, `backup`" + `) stands beside the keys of either generation in
   the same file.
 - ` + "`health`" + ` and ` + "`prometheus`" + ` are on unless switched off; Centrifugo has them off unless switched on.

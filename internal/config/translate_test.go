@@ -97,6 +97,10 @@ func TestEveryFlatKey(t *testing.T) {
 			if got := err.Error(); got != "configuration: "+want {
 				t.Errorf("%s: %s\nwant %s", old, got, want)
 			}
+		case "debug":
+			if err != nil || res.Config.Log.Level != "debug" || notes(res) != "log.level (file c.json:1): translated from debug\n" {
+				t.Errorf("%s: %v, %+v", old, err, res)
+			}
 		case "ignored", "console":
 			if err != nil {
 				t.Errorf("%s: %v", old, err)
@@ -194,6 +198,45 @@ func TestGlobalHistoryMetaTTLWins(t *testing.T) {
 		if got := fmt.Sprint(c.WithoutNamespace.HistoryMetaTTL, " ", c.HistoryMetaTTL); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
+	}
+}
+
+// The guide's engine.debug and CENTRIFUGO_DEBUG are a level of the log (chat-api.md §B.10),
+// unless that is written too, anywhere; they never stop the start.
+func TestDebug(t *testing.T) {
+	for _, tt := range []struct {
+		text, env, flag string
+		want            string
+	}{
+		{text: `debug: true`, want: "debug"},
+		{text: `debug: false`, want: "info"},
+		{text: `engine: {type: memory, debug: true}`, want: "debug"},
+		{env: "CENTRIFUGO_DEBUG=true", want: "debug"},
+		{env: "KURANTY_DEBUG=1", want: "debug"},
+		{env: "CENTRIFUGO_ENGINE_DEBUG=true", want: "debug"},
+		{flag: "engine.debug", want: "debug"},
+		{text: `debug: true`, env: "CENTRIFUGO_DEBUG=false", want: "info"},
+		{text: `log: {level: warn}`, env: "CENTRIFUGO_DEBUG=true", want: "warn"},
+		{text: `debug: true`, env: "CENTRIFUGO_LOG_LEVEL=error", want: "error"},
+	} {
+		src := yaml(tt.text)
+		if tt.env != "" {
+			src.Env = []string{tt.env}
+		}
+		if tt.flag != "" {
+			src.Flags = [][2]string{{tt.flag, "true"}}
+		}
+		res, err := config.Load(src)
+		if err != nil {
+			t.Errorf("%+v: %v", tt, err)
+			continue
+		}
+		if got := res.Config.Log.Level; got != tt.want {
+			t.Errorf("%+v: level %q", tt, got)
+		}
+	}
+	if got := problems(t, yaml("debug: maybe")); !strings.Contains(got, "engine.debug (") || !strings.Contains(got, "must be true or false (written as debug)") {
+		t.Error(got)
 	}
 }
 

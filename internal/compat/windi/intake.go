@@ -43,22 +43,32 @@ func (c *Contract) ClientPublish(ctx context.Context, user int64, channel string
 // Errors are those of [Contract.ClientPublish].
 func (c *Contract) ServerPublish(ctx context.Context, channel string, data []byte) (place protocol.StreamPosition, handled bool, err error) {
 	id, ok := chatOf(channel)
-	if !ok || c.o.Guard == GuardAllow || !isMessage(data) {
+	if !ok || c.o.Guard == GuardAllow {
+		return place, false, nil
+	}
+	sender, message := head(data)
+	if !message {
 		return place, false, nil
 	}
 	if c.o.Guard == GuardDeny {
 		return place, false, protocol.ErrPermissionDenied
 	}
+	if sender == 0 {
+		return place, false, nil
+	}
+	// Of nobody in this chat: passed on, whatever it holds, and not stored.
+	if _, _, err := c.o.Chats.Membership(ctx, sender, id); errors.Is(err, chat.ErrNotFound) {
+		return place, false, nil
+	} else if err != nil {
+		return place, false, asProtocol(err)
+	}
 	var in publication
 	if err := decode(data, &in, "data"); err != nil {
 		return place, false, asProtocol(err)
 	}
-	if in.sender() == 0 {
-		return place, false, nil
-	}
 	out, err := c.send(ctx, author{admin: true}, id, &in, []any{"data"})
 	if errors.Is(err, chat.ErrNotFound) {
-		return place, false, nil // of nobody in this chat: passed on, not stored
+		return place, false, nil // they left the chat just now
 	}
 	if err != nil {
 		return place, false, asProtocol(err)
@@ -66,12 +76,17 @@ func (c *Contract) ServerPublish(ctx context.Context, channel string, data []byt
 	return out.position, true, nil
 }
 
-// isMessage tells whether data is an object of type "message".
-func isMessage(data []byte) bool {
-	var head struct {
-		Type jsontext.Value `json:"type"`
+// head tells whether data is an object of type "message", and whose, which is 0 if it does
+// not say so.
+func head(data []byte) (sender int64, message bool) {
+	var h struct {
+		Type   jsontext.Value `json:"type"`
+		Sender jsontext.Value `json:"sender_id"`
 	}
-	return checkJSON(data) == nil && decode(data, &head) == nil && string(head.Type) == `"message"`
+	if checkJSON(data) != nil || decode(data, &h) != nil || string(h.Type) != `"message"` {
+		return 0, false
+	}
+	return (&publication{SenderID: h.Sender}).sender(), true
 }
 
 // asProtocol adds to an error what the client protocol says of it. Failures of the server

@@ -245,9 +245,16 @@ func TestMessagesOfTheServerAPI(t *testing.T) {
 		{"", "news", message, false, false},
 		{"", channel, fmt.Sprintf(`{"type":"message","content":"","sender_id":%d}`, anna.id), false, true},
 		{"", channel, fmt.Sprintf(`{"type":"message","content":7,"sender_id":%d}`, anna.id), false, true},
+		{"", channel, fmt.Sprintf(`{"type":"message","content":"","sender_id":%d}`, eve.id), false, false},
+		{"", channel, fmt.Sprintf(`{"type":"message","content":7,"sender_id":%d}`, eve.id), false, false},
+		{"", "chat:777", fmt.Sprintf(`{"type":"message","content":{},"sender_id":%d}`, anna.id), false, false},
+		{"", channel, `{"type":"message","content":7}`, false, false},
+		{"", channel, `["message"]`, false, false},
 		{"", channel, `not JSON`, false, false},
 		{windi.GuardAllow, channel, message, false, false},
 		{windi.GuardDeny, channel, message, false, true},
+		{windi.GuardDeny, channel, `{"type":"message","content":7}`, false, true},
+		{windi.GuardDeny, "chat:777", message, false, true},
 		{windi.GuardDeny, channel, `{"text":"test"}`, false, false},
 	} {
 		c := windi.New(windi.Options{Chats: s.chats, Guard: x.guard})
