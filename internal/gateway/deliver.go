@@ -138,56 +138,95 @@ func at(m map[string]any, path string) any {
 // Name implements outbox.Sink.
 func (g *Gateway) Name() string { return g.o.Sink }
 
+// burst is how many events are offered together: as many as a session has bits for.
+const burst = 64
+
 // Deliver implements outbox.Sink: it offers events to the sessions that wait for their
 // types. It fails only when it cannot be known who may see an event.
-func (g *Gateway) Deliver(ctx context.Context, events []event.Event) (int, error) {
-	for i := range events {
-		e := &events[i]
-		g.watch(e)
-		if err := g.offer(ctx, e); err != nil {
-			return i, fmt.Errorf("offer %s: %w", e.Type, err)
-		}
+func (g *Gateway) Deliver(ctx context.Context, events []event.Event) (done int, err error) {
+	for done < len(events) && err == nil {
+		var n int
+		n, err = g.offer(ctx, events[done:min(done+burst, len(events))])
+		done += n
 	}
-	return len(events), nil
+	return done, err
 }
 
-func (g *Gateway) offer(ctx context.Context, e *event.Event) error {
-	if e.Pos <= g.hub.finished.Load() {
-		return nil // again
-	}
-	// First: who begins to wait from here on has not asked for this one.
-	g.hub.begun.Store(e.Pos)
-	g.latest.Store(&position{e.ID, e.Pos})
-	waiting := g.hub.waiting(e.Type)
-	var o *occurrence
-	if len(waiting) > 0 {
-		var err error
-		if o, err = g.newOccurrence(e); err != nil {
-			g.o.Logger.Error("event cannot be shown", "event", e.ID, "type", e.Type, "error", err)
+// offer offers events that follow each other and returns how many. A session gets all of
+// them that it waits for by one write: alone, an event is sent at once, and many that come
+// together cost little more than one.
+func (g *Gateway) offer(ctx context.Context, events []event.Event) (n int, err error) {
+	list, due := make([]*occurrence, len(events)), g.due[:0]
+	defer func() { // after a panic, too
+		for _, s := range due {
+			s.offers = 0
 		}
-	}
-	if o != nil && !o.open {
-		users := make([]int64, 0, len(waiting))
+		clear(due)
+		g.due = due
+	}()
+	for ; n < len(events); n++ {
+		e := &events[n]
+		g.watch(e)
+		if e.Pos <= g.hub.finished.Load() {
+			continue // again
+		}
+		// First: who begins to wait from here on has not asked for this one.
+		last := itself(e)
+		g.hub.begun.Store(last.pos)
+		g.latest.Store(&last)
+		waiting := g.hub.waiting(e.Type)
+		if len(waiting) == 0 {
+			continue
+		}
+		if list[n], err = g.offering(ctx, e, waiting); err != nil {
+			err = fmt.Errorf("offer %s: %w", e.Type, err)
+			break
+		}
+		if list[n] == nil {
+			continue
+		}
 		for _, s := range waiting {
-			if user := s.user.Load(); user != 0 {
-				users = append(users, user)
+			if s.offers == 0 {
+				due = append(due, s)
 			}
-		}
-		var err error
-		if o.members, err = g.members(ctx, o.room(), users); err != nil {
-			return err
+			s.offers |= 1 << n
 		}
 	}
-	if o != nil {
-		for _, s := range waiting {
-			s.offered(o)
+	for _, s := range due {
+		s.offered(list, s.offers)
+	}
+	if n > 0 && events[n-1].Pos > g.hub.finished.Load() {
+		last := itself(&events[n-1])
+		g.hub.finished.Store(last.pos)
+		g.offered.Store(&last)
+	}
+	for _, o := range list[:n] {
+		if o != nil {
+			g.metrics.fanout.Observe(max(time.Since(time.UnixMilli(o.event.At)).Seconds(), 0))
 		}
 	}
-	g.hub.finished.Store(e.Pos)
-	if o != nil {
-		g.metrics.fanout.Observe(max(time.Since(time.UnixMilli(e.At)).Seconds(), 0))
+	return n, err
+}
+
+// offering makes of an event what is offered to those who wait for it, nil if nobody is to
+// see it.
+func (g *Gateway) offering(ctx context.Context, e *event.Event, waiting []*session) (*occurrence, error) {
+	o, err := g.newOccurrence(e)
+	if err != nil {
+		g.o.Logger.Error("event cannot be shown", "event", e.ID, "type", e.Type, "error", err)
+		return nil, nil //nolint:nilnil // others go on
 	}
-	return nil
+	if o == nil || o.open {
+		return o, nil
+	}
+	users := make([]int64, 0, len(waiting))
+	for _, s := range waiting {
+		if user := s.user.Load(); user != 0 {
+			users = append(users, user)
+		}
+	}
+	o.members, err = g.members(ctx, o.room(), users)
+	return o, err
 }
 
 // members returns which of users are in a chat now.
@@ -222,12 +261,13 @@ func (g *Gateway) watch(e *event.Event) {
 	if json.Unmarshal(e.Payload, &p) != nil {
 		return
 	}
+	g.revoked.Add(1) // before the look: who is being admitted looks at this
 	for _, s := range g.hub.all() {
 		s.mu.Lock()
 		concerned := s.state == stateOpen && (p.User != 0 && s.caller.User == p.User || p.Token != "" && s.caller.Key == p.Token)
 		s.mu.Unlock()
 		if concerned {
-			g.spawn(s.refresh)
+			s.spawn(s.refresh)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	mathrand "math/rand/v2"
 	"strconv"
 	"strings"
@@ -67,15 +68,23 @@ type Gateway struct {
 	consumers holders
 	tickets   tickets
 	metrics   *metrics
-	// latest is the place of the newest event that was offered.
-	latest atomic.Pointer[position]
+	// latest is the place of the newest event that is being offered, offered that of the
+	// newest that all who wait for it have been.
+	latest, offered atomic.Pointer[position]
+	due             []*session // belongs to Deliver
 	// tick counts seconds.
 	tick    atomic.Int64
 	readers chan struct{}
 
+	// revoked counts events that speak of callers, draining says that connections are closed.
+	revoked  atomic.Int64
+	draining atomic.Bool
+	taking   chan struct{} // held by who takes a consumer
+
+	ctx    context.Context //nolint:containedctx // until Run ends, for goroutines that connections start
+	cancel context.CancelFunc
 	mu     sync.Mutex
-	ctx    context.Context //nolint:containedctx // of Run, for goroutines that connections start
-	group  *errgroup.Group
+	group  errgroup.Group
 	ending bool
 }
 
@@ -98,7 +107,7 @@ func New(o Options) *Gateway {
 	}
 	g := &Gateway{
 		o: o, catalogue: o.Catalogue, channels: make(map[string][]*event.Kind), hub: newHub(), guard: newGuard(),
-		memory: memory{kept: make(map[string]remembered)}, consumers: holders{by: make(map[string]*session)},
+		memory: memory{kept: make(map[string]remembered), live: make(map[string]*session)}, consumers: holders{by: make(map[string]*session)},
 		tickets: tickets{kept: make(map[string]ticket)}, readers: make(chan struct{}, maxReaders),
 	}
 	names := make([]string, 0, len(event.Channels))
@@ -111,7 +120,10 @@ func New(o Options) *Gateway {
 		}
 	}
 	g.metrics = newMetrics(names)
+	g.taking = make(chan struct{}, 1)
+	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.latest.Store(&position{})
+	g.offered.Store(&position{})
 	return g
 }
 
@@ -122,6 +134,7 @@ func (g *Gateway) Load(ctx context.Context) error {
 		return fmt.Errorf("read the end of the log: %w", err)
 	}
 	g.latest.Store(&position{id, pos})
+	g.offered.Store(&position{id, pos})
 	g.hub.begun.Store(pos)
 	g.hub.finished.Store(pos)
 	return nil
@@ -130,29 +143,26 @@ func (g *Gateway) Load(ctx context.Context) error {
 // Run looks after connections until ctx ends; then it returns once all goroutines of the
 // gateway have ended. Connections are closed by [Gateway.Drain] before.
 func (g *Gateway) Run(ctx context.Context) error {
-	group, inner := errgroup.WithContext(ctx)
-	g.mu.Lock()
-	g.ctx, g.group = inner, group
-	g.mu.Unlock()
-	group.Go(func() error { g.beat(inner); return nil })
+	g.spawn(g.beat)
 	<-ctx.Done()
 	g.mu.Lock()
 	g.ending = true
 	g.mu.Unlock()
-	return group.Wait()
+	g.cancel()
+	return g.group.Wait()
 }
 
-// spawn runs f in a goroutine that Run waits for. It reports false when the gateway ends.
+// spawn runs f in a goroutine that Run waits for; connections may come before Run does. It
+// reports false when the gateway ends.
 func (g *Gateway) spawn(f func(ctx context.Context)) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.ending || g.group == nil {
+	if g.ending {
 		return false
 	}
-	ctx := g.ctx
 	g.group.Go(func() error {
 		defer g.contain()
-		f(ctx)
+		f(g.ctx)
 		return nil
 	})
 	return true
@@ -198,10 +208,8 @@ func (g *Gateway) beat(ctx context.Context) {
 			g.guard.sweep(at)
 			g.tickets.sweep(at)
 		}
-		if now%3600 == 1 {
-			if err := g.o.Store.ForgetConsumers(ctx, g.now().Add(-keepConsumers).UnixMilli()); err != nil {
-				g.o.Logger.Warn("forget consumers", "error", err)
-			}
+		if now%60 == 1 {
+			g.spawn(g.tendConsumers)
 		}
 	}
 }
@@ -210,6 +218,7 @@ func (g *Gateway) beat(ctx context.Context) {
 func (s *session) tend(now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.contain()
 	if s.out.closed || now < s.due {
 		return
 	}
@@ -298,48 +307,61 @@ func (g *Gateway) begin(s *session) {
 	g.hub.join(s)
 }
 
-// gone takes a connection away that has ended.
-func (g *Gateway) gone(s *session) {
-	s.mu.Lock()
-	state, subject, token, subs := s.state, s.caller.Subject, s.resumeToken, s.subs
-	consumer := s.consumer
-	s.state, s.subs, s.resumeToken = stateRefused, nil, ""
-	s.mu.Unlock()
+// release takes a connection away that has ended, once; s.mu is held.
+func (s *session) release() {
+	if s.released {
+		return
+	}
+	s.released = true
+	g := s.g
 	g.hub.leave(s)
-	if state != stateOpen {
+	if !s.admitted {
 		g.metrics.connections.WithLabelValues("new").Dec()
-		g.guard.identified(s.peer.addr)
+		g.guard.identified(s.peer)
 		return
 	}
 	g.metrics.connections.WithLabelValues("open").Dec()
-	g.guard.exit(subject)
-	if consumer != nil {
-		g.consumers.drop(subject+"\x00"+consumer.name, s)
+	g.guard.exit(s.caller.Subject)
+	if s.consumer != nil {
+		g.consumers.drop(consumerKey(s.caller.Subject, s.consumer.name), s)
 	}
-	if token != "" && len(subs) > 0 {
-		g.memory.keep(token, remembered{subject, g.now().Add(resumeFor), subs})
+	if s.resumeToken != "" {
+		g.memory.keep(s.resumeToken, remembered{s.caller.Subject, g.now().Add(resumeFor), s.subs})
 	}
+	s.subs, s.resumeToken = nil, ""
 }
 
 // Drain closes all connections, spread over a time, and tells each when to come back.
 func (g *Gateway) Drain(ctx context.Context, over time.Duration) {
+	g.draining.Store(true)
 	all := g.hub.all()
 	if len(all) == 0 {
 		return
 	}
 	step := over / time.Duration(len(all))
 	for i, s := range all {
-		s.mu.Lock()
-		if !s.out.closing {
-			after := int64(over-time.Duration(i)*step)/int64(time.Millisecond) + mathrand.Int64N(1000)
-			s.fail("", &problem{Code: codeUnavailable, Message: "The server restarts", Retryable: true, ReconnectAfter: after})
-			s.end(closeRestart, "restart")
-		}
-		s.mu.Unlock()
+		s.restart(over - time.Duration(i)*step)
 		if step > 0 && i+1 < len(all) && !g.pause(ctx, step) {
 			step = 0
 		}
 	}
+}
+
+// restart ends a session that is to come back after a while.
+func (s *session) restart(after time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.out.closing {
+		s.fail("", &problem{Code: codeUnavailable, Message: "The server restarts", Retryable: true, ReconnectAfter: after.Milliseconds() + 1 + mathrand.Int64N(1000)})
+		s.end(closeRestart, "restart")
+	}
+}
+
+// Connections returns how many there are.
+func (g *Gateway) Connections() int {
+	g.hub.mu.Lock()
+	defer g.hub.mu.Unlock()
+	return len(g.hub.sessions)
 }
 
 func (g *Gateway) buffered() float64 {
@@ -363,6 +385,12 @@ func (h *holders) swap(key string, s *session) (before *session) {
 	defer h.mu.Unlock()
 	before, h.by[key] = h.by[key], s
 	return before
+}
+
+func (h *holders) all() map[string]*session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.by)
 }
 
 func (h *holders) drop(key string, s *session) {

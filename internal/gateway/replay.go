@@ -12,7 +12,7 @@ import (
 const (
 	// pageLength is how many events are read from the log at a time.
 	pageLength = 256
-	// maxReaders is how many sessions read the log at the same time; others wait.
+	// maxReaders is how many pages of the log are read at the same time; others wait.
 	maxReaders = 8
 )
 
@@ -53,17 +53,12 @@ func (s *session) wake() {
 	if s.mode != modeReader || s.reading || s.out.bytes > lowQueue || s.out.closing {
 		return
 	}
-	s.reading = s.g.spawn(s.read)
+	s.reading = s.spawn(s.read)
 }
 
 // read sends what the log has after s.pos until the socket takes no more or the session
 // is live again.
 func (s *session) read(ctx context.Context) {
-	select {
-	case s.g.readers <- struct{}{}:
-		defer func() { <-s.g.readers }()
-	case <-ctx.Done():
-	}
 	for {
 		s.mu.Lock()
 		if s.caughtUp() || s.mode != modeReader || s.out.bytes > lowQueue || s.out.closing || ctx.Err() != nil {
@@ -71,7 +66,7 @@ func (s *session) read(ctx context.Context) {
 			s.mu.Unlock()
 			return
 		}
-		pos, types := s.pos, s.types()
+		pos, turn, types := s.pos, s.turn, s.types()
 		s.mu.Unlock()
 		upTo := s.g.hub.begun.Load()
 		page, err := s.g.page(ctx, pos, upTo, types, s.user.Load())
@@ -98,9 +93,7 @@ func (s *session) read(ctx context.Context) {
 		if len(page) == pageLength {
 			upTo = page[len(page)-1].event.Pos
 		}
-		s.mu.Lock()
-		s.send(page, pos, upTo)
-		s.mu.Unlock()
+		s.send(page, turn, upTo)
 	}
 }
 
@@ -120,18 +113,21 @@ func (s *session) lost(ctx context.Context, pos int64) error {
 func (s *session) caughtUp() bool {
 	s.passing(s.pos + 1)
 	if s.mode == modeReader && s.pos >= s.g.hub.begun.Load() {
-		s.mode = modeLive
-		s.g.metrics.readers.Dec()
+		s.enter(modeLive)
 	}
 	return s.mode == modeLive
 }
 
-// send sends a page that was read after pos and goes up to upTo; s.mu is held. Events
-// that find no room are read again.
-func (s *session) send(page []*occurrence, pos, upTo int64) {
-	if s.mode != modeReader || s.pos != pos {
-		return // sent back meanwhile
+// send sends a page that goes up to upTo, unless the session was sent to the log again
+// since it was read: then there may be subscriptions whose types it lacks. Events that find
+// no room are read again.
+func (s *session) send(page []*occurrence, turn uint32, upTo int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mode != modeReader || s.turn != turn {
+		return
 	}
+	defer s.uncork(s.cork())
 	newest := s.newest(page)
 	for i, o := range page {
 		s.pos = o.event.Pos
@@ -177,6 +173,12 @@ func (s *session) types() []string {
 func (g *Gateway) page(ctx context.Context, pos, upTo int64, types []string, user int64) ([]*occurrence, error) {
 	if len(types) == 0 || pos >= upTo {
 		return nil, nil
+	}
+	select { // those who wait take turns, page by page
+	case g.readers <- struct{}{}:
+		defer func() { <-g.readers }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait to read the log: %w", ctx.Err())
 	}
 	events, err := g.o.Store.Between(ctx, pos, upTo, types, pageLength)
 	if err != nil {

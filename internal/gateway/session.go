@@ -3,6 +3,9 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/bits"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,8 +46,9 @@ type session struct {
 	user       atomic.Int64 // of caller, for who does not hold mu
 	heard      atomic.Int64 // the tick of the last sign of life
 
-	// followed belongs to the hub.
+	// followed belongs to the hub, offers to Deliver: which events of a burst are for it.
 	followed []string
+	offers   uint64
 
 	mu      sync.Mutex
 	state   uint8
@@ -53,9 +57,13 @@ type session struct {
 	caller  Caller
 	subs    []*subscription
 	out     output
+	turn    uint32 // counts how often the session was sent to the log
+	// admitted says that it counts for its subject, released that it counts nowhere any more.
+	admitted, released bool
 	// pos is up to where a reader of the log has read, lastSent the newest event sent.
 	pos, lastSent int64
 	inbox         []*frame
+	revoked       int64 // the gateway's count when the credential was looked at
 	busy          bool // a message is being answered by a goroutine
 	rate          bucket
 	strikes       strikes
@@ -85,7 +93,7 @@ func (s *session) MessageLimit() int { return s.g.o.FrameBytes }
 // Flush implements transport.Session.
 func (s *session) Flush() {}
 
-// Alive is called for whatever the peer sends.
+// Alive is called for pings and pongs of the protocol, and for messages.
 func (s *session) Alive() {
 	if !s.g.o.StrictPong || s.form == formAdmin {
 		s.heard.Store(s.g.tick.Load())
@@ -112,14 +120,12 @@ func (s *session) Writable() {
 func (s *session) Stalled() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mode = modeOver
-	s.g.metrics.closes.WithLabelValues(itoa(closeSlow)).Inc()
-	s.out.closing = true
-	if len(s.out.queue) > 0 && !s.out.begun { // between frames the code can be said
-		s.out.queue, s.out.bytes = nil, 0
-		_, _ = s.conn.TryWrite(s.framing.AppendClose(nil, &protocol.Close{Code: closeSlow, Reason: "consumer too slow"}))
+	s.out.awaiting = false
+	if s.out.closing {
+		s.shut(false)
+		return
 	}
-	s.shut(false)
+	s.giveUp()
 }
 
 // Close implements transport.Session: what came cannot be read.
@@ -132,17 +138,17 @@ func (s *session) Close(c *protocol.Close) {
 // Gone implements transport.Session.
 func (s *session) Gone() {
 	s.mu.Lock()
-	s.out.closing, s.out.queue = true, nil
-	s.mode = modeOver
+	defer s.mu.Unlock()
+	s.out.closing, s.out.queue, s.out.bytes = true, nil, 0
+	s.enter(modeOver)
 	s.shut(false)
-	s.mu.Unlock()
-	s.g.gone(s)
 }
 
 // Receive implements transport.Session.
 func (s *session) Receive(b []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.Alive()
 	s.bytesIn += uint64(len(b))
 	s.messagesIn++
 	if s.out.closing {
@@ -244,7 +250,7 @@ func (s *session) answer(f *frame) {
 // meanwhile wait too. s.mu is held; work is called without it.
 func (s *session) later(work func(ctx context.Context)) {
 	s.busy = true
-	started := s.g.spawn(func(ctx context.Context) {
+	started := s.spawn(func(ctx context.Context) {
 		work(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -264,26 +270,74 @@ func (s *session) later(work func(ctx context.Context)) {
 	}
 }
 
-// offered sends an event that has just happened, if it is asked for and may be seen.
-func (s *session) offered(o *occurrence) {
+// spawn runs f in a goroutine of the gateway. A panic ends the connection and nothing else.
+func (s *session) spawn(f func(ctx context.Context)) bool {
+	return s.g.spawn(func(ctx context.Context) {
+		defer func() {
+			if r := recover(); r != nil {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.broken(r)
+			}
+		}()
+		f(ctx)
+	})
+}
+
+// contain ends the connection for which code has panicked. It is deferred; s.mu is held.
+func (s *session) contain() {
+	if r := recover(); r != nil {
+		s.broken(r)
+	}
+}
+
+func (s *session) broken(r any) {
+	s.g.o.Logger.Error("panic", "where", "gateway", "connection", s.id, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	s.fail("", &problem{Code: codeInternal, Message: "Internal server error", Retryable: true})
+	s.end(closeInternal, "internal error")
+}
+
+// enter changes how the session gets its events; s.mu is held.
+func (s *session) enter(mode uint8) {
+	if was := s.mode; was != mode {
+		s.mode = mode
+		switch modeReader {
+		case was:
+			s.g.metrics.readers.Dec()
+		case mode:
+			s.g.metrics.readers.Inc()
+		}
+	}
+}
+
+// offered sends those of a few events that have just happened which are asked for and may
+// be seen: which has a bit for each that the session waits for.
+func (s *session) offered(list []*occurrence, which uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mode != modeLive || s.state != stateOpen || o.event.Pos <= s.pos || !o.visible(&s.caller) {
-		return
+	defer s.contain()
+	if which&(which-1) != 0 {
+		defer s.uncork(s.cork())
 	}
-	wanted, latest := s.wants(o)
-	if !wanted {
-		return
+	for ; which != 0; which &= which - 1 {
+		o := list[bits.TrailingZeros64(which)]
+		if s.mode != modeLive || s.state != stateOpen || o.event.Pos <= max(s.pos, s.lastSent) || !o.visible(&s.caller) {
+			continue
+		}
+		wanted, latest := s.wants(o)
+		if !wanted {
+			continue
+		}
+		key := ""
+		if latest && s.out.slow() {
+			key = o.key()
+		}
+		if !s.write(o.frame(s.form, s.framing, s.g.o.Source), o.event.Pos, key) {
+			s.fallBehind(o.event.Pos)
+			continue
+		}
+		s.sent(o, "live")
 	}
-	key := ""
-	if latest && len(s.out.queue) > 0 {
-		key = o.key()
-	}
-	if !s.write(o.frame(s.form, s.framing, s.g.o.Source), o.event.Pos, key) {
-		s.fallBehind(o.event.Pos)
-		return
-	}
-	s.sent(o, "live")
 }
 
 func (s *session) sent(o *occurrence, mode string) {
@@ -307,10 +361,9 @@ func (s *session) fallBehind(pos int64) {
 // readAfter makes the session read the log after a position; s.mu is held. What a
 // subscription got before is not sent again.
 func (s *session) readAfter(pos int64) {
-	if s.mode == modeLive {
-		s.g.metrics.readers.Inc()
-	}
-	s.mode, s.pos = modeReader, pos
+	s.enter(modeReader)
+	s.pos = pos
+	s.turn++
 	s.wake()
 }
 
@@ -335,15 +388,14 @@ func (s *session) settle() {
 // there; the others have been settled. s.mu is held.
 func (s *session) rewind(pos int64) { s.readAfter(min(pos, s.served())) }
 
-// cursor is the id of the newest event that the session is caught up with.
+// cursor is the id of the newest event that the session is caught up with. There is none
+// while something waits to be sent: events may still be taken out of the queue, and who
+// resumes from a cursor that overtook them would miss them.
 func (s *session) cursor() string {
-	if s.mode == modeReader {
+	if s.mode == modeReader || len(s.out.queue) > 0 {
 		return ""
 	}
-	if p := s.g.latest.Load(); p != nil {
-		return p.id
-	}
-	return ""
+	return s.g.offered.Load().id
 }
 
 // position is a place in the log.
