@@ -48,7 +48,7 @@ func (g *Gateway) ServeAdmin(sockets Sockets) http.Handler {
 			return &session{g: g, conn: conn, framing: conn.Framing(), id: newID("con_"), peer: who, form: formAdmin, credential: c}
 		})
 		if !accepted {
-			g.guard.identified(who.addr)
+			g.guard.identified(who)
 		}
 	})
 }

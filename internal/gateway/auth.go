@@ -37,6 +37,7 @@ func (s *session) authenticate(f *frame) {
 	f.Token = ""
 	if !again {
 		s.state = stateAsking
+		s.revoked = s.g.revoked.Load()
 	}
 	s.later(func(ctx context.Context) {
 		c, err := s.g.o.Accounts.Authenticate(ctx, token)
@@ -46,8 +47,9 @@ func (s *session) authenticate(f *frame) {
 			return
 		}
 		switch {
-		case err != nil && again && known(err):
-			s.fail(f.ID, &problem{Code: codeAuth, Message: "Invalid authentication token", Reason: reason(err)})
+		case err != nil && again && !known(err): // the credential of before is still good
+			s.g.o.Logger.Warn("authenticate a connection", "error", err)
+			s.fail(f.ID, &problem{Code: codeUnavailable, Message: "Service temporarily unavailable", Retryable: true})
 		case err != nil:
 			s.refuse(f.ID, token, err)
 		case again && c.Subject != s.caller.Subject:
@@ -74,12 +76,15 @@ func (s *session) refuse(id, token string, err error) {
 		s.g.o.Logger.Warn("authenticate a connection", "error", err)
 		s.g.metrics.auth.WithLabelValues("error", "unavailable").Inc()
 		s.fail(id, &problem{Code: codeUnavailable, Message: "Service temporarily unavailable", Retryable: true})
-		s.end(1013, "service unavailable")
+		s.end(closeOverload, "service unavailable")
 		return
 	}
 	why := reason(err)
 	s.g.metrics.auth.WithLabelValues("refused", why).Inc()
 	s.g.guard.failed(s.peer.addr, hashOf(token), s.g.now())
+	if s.peer.hash == "" {
+		s.g.guard.said(s.peer.addr, hashOf(token))
+	}
 	s.fail(id, &problem{Code: codeAuth, Message: "Invalid authentication token", Reason: why})
 	s.end(closeAuth, "invalid authentication token")
 }
@@ -97,19 +102,28 @@ func (s *session) admit(id string, c Caller) {
 		s.end(closeTooMany, "too many connections of the subject")
 		return
 	}
-	s.g.guard.identified(s.peer.addr)
+	s.admitted = true
+	s.g.guard.identified(s.peer)
 	s.g.guard.passed(s.peer.addr, s.peer.hash)
 	s.g.metrics.auth.WithLabelValues("ok", "").Inc()
 	s.g.metrics.connections.WithLabelValues("open").Inc()
 	s.g.metrics.connections.WithLabelValues("new").Dec()
 	s.state = stateOpen
 	s.become(c)
+	if s.revoked != s.g.revoked.Load() { // it may be this caller who was spoken of meanwhile
+		s.spawn(s.refresh)
+	}
 	if s.form != formEvent && s.form != formCloud {
 		s.greet()
 		return
 	}
 	s.resumeToken = newID("rsm_")
+	s.g.memory.open(s.resumeToken, s)
 	s.say("response", id, s.welcome(id))
+	if s.lastEventID != "" && !isEventID(s.lastEventID) {
+		s.lastEventID = ""
+		s.fail("", &problem{Code: codeMalformed, Message: "lastEventId is not the id of an event"})
+	}
 }
 
 // become makes c the caller; s.mu is held.
@@ -158,6 +172,11 @@ func (s *session) refresh(ctx context.Context) {
 	}
 	s.locked(func() {
 		switch {
+		case s.caller.Session != c.Session || s.caller.Key != c.Key:
+			// has shown another credential meanwhile
+		case err != nil && !known(err):
+			s.fail("", &problem{Code: codeUnavailable, Message: "Service temporarily unavailable", Retryable: true})
+			s.end(closeOverload, "service unavailable")
 		case err != nil:
 			s.expel(reason(err))
 		case s.caller.Subject == now.Subject:

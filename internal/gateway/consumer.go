@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/kuranty/kuranty/event"
@@ -48,26 +49,67 @@ func (c *consumer) place(id string) (int64, bool) {
 	return 0, false
 }
 
-// takeConsumer makes the session the one that reads for a consumer, and returns up to where
-// it has acknowledged, or -1 if it is new. Whoever read for it before is told and closed.
-func (s *session) takeConsumer(ctx context.Context, text string) (int64, error) {
+func consumerKey(subject, name string) string { return subject + "\x00" + name }
+
+// takeConsumer makes the session the one that reads for a consumer, and returns from where
+// on. One that nobody has used begins at first, or now if first is negative; where it begins
+// is kept, so that nothing is lost to who goes before anything was acknowledged. Whoever
+// read for it before is told and closed.
+func (s *session) takeConsumer(ctx context.Context, text string, first int64) (pos int64, err error) {
+	g := s.g
+	select { // one at a time, so that here and in the database the same session comes last
+	case g.taking <- struct{}{}:
+		defer func() { <-g.taking }()
+	case <-ctx.Done():
+		return 0, fmt.Errorf("take consumer %s: %w", text, ctx.Err())
+	}
 	s.mu.Lock()
 	subject := s.caller.Subject
 	s.mu.Unlock()
-	pos, known, err := s.g.o.Store.TakeConsumer(ctx, subject, text, s.id, s.g.now().UnixMilli())
+	now := g.now().UnixMilli()
+	pos, known, err := g.o.Store.TakeConsumer(ctx, subject, text, s.id, now)
+	if err == nil && !known {
+		if pos = first; pos < 0 {
+			pos = g.hub.begun.Load()
+		}
+		_, err = g.o.Store.Acknowledge(ctx, subject, text, s.id, pos, now)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("take consumer %s: %w", text, err)
 	}
-	s.mu.Lock()
-	s.consumer = &consumer{name: text}
-	s.mu.Unlock()
-	if before := s.g.consumers.swap(subject+"\x00"+text, s); before != nil && before != s {
+	var before *session
+	s.locked(func() {
+		if s.consumer == nil || s.consumer.name != text {
+			if s.consumer != nil {
+				g.consumers.drop(consumerKey(subject, s.consumer.name), s)
+			}
+			s.consumer = &consumer{name: text}
+		}
+		before = g.consumers.swap(consumerKey(subject, text), s)
+	})
+	if before != nil && before != s {
 		before.replaced()
 	}
-	if !known {
-		return -1, nil
-	}
 	return pos, nil
+}
+
+// tendConsumers keeps consumers that are in use, notices those that other nodes took, and
+// forgets the others.
+func (g *Gateway) tendConsumers(ctx context.Context) {
+	for key, s := range g.consumers.all() {
+		subject, name, _ := strings.Cut(key, "\x00")
+		held, err := g.o.Store.Acknowledge(ctx, subject, name, s.id, -1, g.now().UnixMilli())
+		if err != nil {
+			g.o.Logger.Warn("look after consumers", "error", err)
+			return
+		}
+		if !held {
+			s.replaced()
+		}
+	}
+	if err := g.o.Store.ForgetConsumers(ctx, g.now().Add(-keepConsumers).UnixMilli()); err != nil {
+		g.o.Logger.Warn("forget consumers", "error", err)
+	}
 }
 
 // replaced ends a session whose consumer is another's now. It is a close after which
@@ -95,7 +137,7 @@ func (s *session) acknowledge(f *frame) {
 		c.asked = f.EventID
 	}
 	if !c.saving {
-		c.saving = s.g.spawn(s.saveAcks)
+		c.saving = s.spawn(s.saveAcks)
 	}
 }
 
@@ -119,7 +161,7 @@ func (s *session) saveAcks(ctx context.Context) {
 				if c.asked == id {
 					c.asked = ""
 				}
-				if known && at <= max(s.lastSent, s.pos) {
+				if known && at <= s.served() {
 					c.acked = max(c.acked, at)
 				}
 			}

@@ -357,8 +357,8 @@ func (s *session) restart(after time.Duration) {
 	}
 }
 
-// Connections returns how many there are.
-func (g *Gateway) Connections() int {
+// Count returns how many connections there are.
+func (g *Gateway) Count() int {
 	g.hub.mu.Lock()
 	defer g.hub.mu.Unlock()
 	return len(g.hub.sessions)

@@ -94,7 +94,7 @@ func (g *Gateway) ServeEvents(sockets Sockets) http.Handler {
 			return s
 		})
 		if !accepted {
-			g.guard.identified(who.addr)
+			g.guard.identified(who)
 		}
 	})
 }
@@ -133,19 +133,20 @@ func (s *session) Start() {
 	s.credential = credential{}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.g.draining.Load() {
+		s.mu.Unlock()
+		s.restart(0)
+		s.mu.Lock()
+		return
+	}
 	switch {
-	case s.lastEventID != "" && !isEventID(s.lastEventID):
-		s.lastEventID = ""
-		s.fail("", &problem{Code: codeMalformed, Message: "lastEventId is not the id of an event"})
 	case c.text == "" && s.form == formAdmin:
 		s.end(closePolicy, adminNoToken)
 		return
 	case c.text == "":
 		return
 	}
-	if c.text == "" {
-		return
-	}
+	s.revoked = s.g.revoked.Load()
 	s.state = stateAsking
 	if c.ticket {
 		caller, ok := s.g.tickets.take(c.text, s.g.now())

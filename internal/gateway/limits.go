@@ -10,8 +10,9 @@ import (
 type bucket struct {
 	left  float64
 	last  time.Time
-	over  int // messages above the rate in this minute
+	n     int // messages in this minute, which began at since
 	since time.Time
+	told  bool // that there were too many
 }
 
 // What becomes of a message.
@@ -29,18 +30,19 @@ func (b *bucket) take(now time.Time, perMinute int) int {
 	}
 	b.left = min(burst, b.left+now.Sub(b.last).Minutes()*float64(perMinute))
 	b.last = now
-	if now.Sub(b.since) > time.Minute {
-		b.over, b.since = 0, now
+	if now.Sub(b.since) >= time.Minute {
+		b.n, b.since, b.told = 0, now, false
 	}
-	if b.left >= 1 {
+	b.n++
+	switch {
+	case b.left >= 1:
 		b.left--
 		return paceOK
-	}
-	switch b.over++; {
-	case b.over == 1:
-		return paceOver
-	case b.over > perMinute:
+	case b.n >= 2*perMinute:
 		return paceClose
+	case !b.told:
+		b.told = true
+		return paceOver
 	}
 	return paceIgnore
 }
@@ -106,6 +108,9 @@ func (g *guard) connect(addr, hash string, now time.Time) (status, retryAfter in
 	if status, retryAfter := g.refusesLocked(addr, hash, now); status != 0 {
 		return status, retryAfter
 	}
+	if hash != "" { // says who it is at once
+		return 0, 0
+	}
 	if g.waiting[addr] >= maxAddrWaiting {
 		return 429, 10
 	}
@@ -138,20 +143,22 @@ func (g *guard) connecting(addr string) {
 }
 
 // identified says that a connection waits no more, because it is authenticated or gone.
-func (g *guard) identified(addr string) {
+func (g *guard) identified(who peer) {
+	if who.hash != "" {
+		return // did not wait
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.waiting[addr]--; g.waiting[addr] <= 0 {
-		delete(g.waiting, addr)
+	if g.waiting[who.addr]--; g.waiting[who.addr] <= 0 {
+		delete(g.waiting, who.addr)
 	}
 }
 
-// failed counts a credential that was not good; hash is that of the credential. A
-// credential said over an open socket counts for all who say theirs so.
+// failed counts a credential that was not good; hash is that of the credential.
 func (g *guard) failed(addr, hash string, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, key := range []string{addr, pair(addr, hash), pair(addr, unsaid)} {
+	for _, key := range []string{addr, pair(addr, hash)} {
 		f := g.failures[key]
 		if f == nil || now.Sub(f.since) >= guardWindow {
 			if f == nil && len(g.failures) >= maxGuarded {
@@ -164,12 +171,23 @@ func (g *guard) failed(addr, hash string, now time.Time) {
 	}
 }
 
-// passed forgets the failures of a credential that is good now.
+// said makes the failures of a credential that is said over open sockets count for the
+// requests of its address that show none: nothing else tells who would say it again. Other
+// credentials do not add to them.
+func (g *guard) said(addr, hash string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f := g.failures[pair(addr, hash)]; f != nil && f.n >= maxPairFailed {
+		g.failures[pair(addr, unsaid)] = f
+	}
+}
+
+// passed forgets the failures of a credential that is good now; hash is that of the
+// request.
 func (g *guard) passed(addr, hash string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.failures, pair(addr, hash))
-	delete(g.failures, pair(addr, unsaid))
 }
 
 // enter counts a connection of a subject, unless it has too many; exit takes it back.

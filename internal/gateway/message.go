@@ -23,7 +23,9 @@ const (
 	codeUnavailable = "5002"
 
 	closeNormal    = 1000
+	closeInternal  = 1011
 	closeRestart   = 1012
+	closeOverload  = 1013
 	closeAuth      = 4001
 	closeMalformed = 4003
 	closeSlow      = 4008
@@ -95,6 +97,9 @@ func parseFrame(b []byte) (f frame, err error) {
 	}
 	if f.Events, err = names(at("events"), "events"); err != nil {
 		return f, err
+	}
+	if n := len(f.Channels) + len(f.Events); n > maxNames {
+		return f, &malformed{fmt.Sprintf("channels and events have %d names; %d are allowed in a message", n, maxNames)}
 	}
 	if f.Type == "resume" {
 		if err := text(at("token"), "token", &f.Token); err != nil {

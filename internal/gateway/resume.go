@@ -12,8 +12,8 @@ import (
 const (
 	// resumeFor is how long the subscriptions of a connection that ended are remembered.
 	resumeFor = 5 * time.Minute
-	// maxRemembered bounds how many connections are.
-	maxRemembered = 20_000
+	// maxRemembered bounds how many subscriptions are.
+	maxRemembered = 200_000
 )
 
 // answerSubscribe answers a subscribe frame; s.mu is held.
@@ -35,35 +35,28 @@ func (s *session) answerSubscribe(f *frame) {
 
 // resumeSubscribe answers a subscribe frame that asks for the past.
 func (s *session) resumeSubscribe(ctx context.Context, f *frame, filter event.Filter) {
-	if f.Consumer != "" {
-		at, err := s.takeConsumer(ctx, f.Consumer)
-		if err != nil {
-			s.unavailable(f.ID, err)
-			return
-		}
-		if f.LastEventID == "" {
-			if at < 0 { // a new consumer begins now
-				s.locked(func() {
-					a := s.subscribe(f, filter, -1)
-					a.Consumer = f.Consumer
-					s.say("response", f.ID, a)
-				})
-				return
-			}
-			s.subscribeAfter(ctx, f, filter, at)
-			return
+	pos, known := int64(-1), false
+	var err error
+	if f.LastEventID != "" {
+		pos, known, err = s.g.o.Store.Place(ctx, f.LastEventID)
+		if !known {
+			pos = -1
 		}
 	}
-	pos, known, err := s.g.o.Store.Place(ctx, f.LastEventID)
-	if err != nil {
+	if err == nil && f.Consumer != "" {
+		var at int64
+		if at, err = s.takeConsumer(ctx, f.Consumer, pos); f.LastEventID == "" {
+			pos, known = at, true
+		}
+	}
+	switch {
+	case err != nil:
 		s.unavailable(f.ID, err)
-		return
-	}
-	if !known {
+	case !known:
 		s.subscribeLost(ctx, f, filter)
-		return
+	default:
+		s.subscribeAfter(ctx, f, filter, pos)
 	}
-	s.subscribeAfter(ctx, f, filter, pos)
 }
 
 // subscribeAfter subscribes from a position on: first the answer, then the past.
@@ -175,26 +168,61 @@ type remembered struct {
 type memory struct {
 	mu   sync.Mutex
 	kept map[string]remembered
+	subs int // in kept
+	// live are those that have not ended, or whose end is not known yet.
+	live map[string]*session
 }
 
+// open notes whose token it is.
+func (m *memory) open(token string, s *session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.live[token] = s
+}
+
+// keep is called when the connection has ended.
 func (m *memory) keep(token string, r remembered) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.kept) < maxRemembered {
+	delete(m.live, token)
+	if n := len(r.subs); n > 0 && m.subs+n <= maxRemembered {
 		m.kept[token] = r
+		m.subs += n
 	}
 }
 
-// take returns what a token stands for, once, if it is the subject's and not too old.
+// take returns what a token stands for, once, if it is the subject's and not too old. A
+// connection that the server does not know to be lost yet ends by it.
 func (m *memory) take(token, subject string, now time.Time) (remembered, bool) {
+	m.mu.Lock()
+	lost := m.live[token]
+	m.mu.Unlock()
+	if lost != nil {
+		lost.resumed(subject)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.kept[token]
 	if !ok || r.subject != subject || now.After(r.until) {
 		return remembered{}, false
 	}
-	delete(m.kept, token)
+	m.forget(token, r)
 	return r, true
+}
+
+func (m *memory) forget(token string, r remembered) {
+	delete(m.kept, token)
+	m.subs -= len(r.subs)
+}
+
+// resumed ends a session that goes on in another connection of its subject.
+func (s *session) resumed(subject string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.caller.Subject == subject {
+		s.end(closeNormal, "resumed by another connection")
+		s.release()
+	}
 }
 
 func (m *memory) sweep(now time.Time) {
@@ -202,7 +230,7 @@ func (m *memory) sweep(now time.Time) {
 	defer m.mu.Unlock()
 	for token, r := range m.kept {
 		if now.After(r.until) {
-			delete(m.kept, token)
+			m.forget(token, r)
 		}
 	}
 }
@@ -217,14 +245,26 @@ func (s *session) answerResume(f *frame) {
 		s.strike(f.ID, "lastEventId is not the id of an event")
 		return
 	}
-	r, ok := s.g.memory.take(f.Token, s.caller.Subject, s.g.now())
-	if !ok {
-		s.say("response", f.ID, &subscribed{
-			Action: "resume", Status: "lost", RequestID: f.ID, Active: s.active(), Count: len(s.subs), Resume: &resumed{Status: "lost", From: f.LastEventID},
-		})
+	if f.Token == s.resumeToken {
+		s.resumeLost(f)
 		return
 	}
-	s.later(func(ctx context.Context) { s.resume(ctx, f, r) })
+	subject := s.caller.Subject
+	s.later(func(ctx context.Context) {
+		r, ok := s.g.memory.take(f.Token, subject, s.g.now())
+		if !ok {
+			s.locked(func() { s.resumeLost(f) })
+			return
+		}
+		s.resume(ctx, f, r)
+	})
+}
+
+// resumeLost answers a token that stands for nothing; s.mu is held.
+func (s *session) resumeLost(f *frame) {
+	s.say("response", f.ID, &subscribed{
+		Action: "resume", Status: "lost", RequestID: f.ID, Active: s.active(), Count: len(s.subs), Resume: &resumed{Status: "lost", From: f.LastEventID},
+	})
 }
 
 // resume gives a session the subscriptions of another, with the past after an event.

@@ -47,7 +47,7 @@ type session struct {
 	heard      atomic.Int64 // the tick of the last sign of life
 
 	// followed belongs to the hub, offers to Deliver: which events of a burst are for it.
-	followed []string
+	followed []place
 	offers   uint64
 
 	mu      sync.Mutex
@@ -301,10 +301,9 @@ func (s *session) broken(r any) {
 func (s *session) enter(mode uint8) {
 	if was := s.mode; was != mode {
 		s.mode = mode
-		switch modeReader {
-		case was:
+		if was == modeReader {
 			s.g.metrics.readers.Dec()
-		case mode:
+		} else if mode == modeReader {
 			s.g.metrics.readers.Inc()
 		}
 	}

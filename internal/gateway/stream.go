@@ -87,7 +87,7 @@ func (g *Gateway) Stream(w http.ResponseWriter, r *http.Request, c Caller, q *Qu
 func (g *Gateway) stopped() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.ending || g.group == nil
+	return g.ending || g.draining.Load()
 }
 
 // pipe is the connection of a stream.

@@ -124,6 +124,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 
 	s.state.Store(stopping)
 	sessions := s.node.Stats().Sessions
+	if s.backend != nil {
+		sessions += int64(s.backend.gateway.Count())
+	}
 	drain, patience := min(s.cfg.Shutdown.Drain, time.Duration(sessions)*time.Millisecond), s.stopTimeout()
 	if err != nil { // a part is broken: nobody waits for what it cannot do
 		drain, patience = 0, min(patience, brokenTimeout)
