@@ -42,7 +42,7 @@ func (a *API) connections(w http.ResponseWriter, r *http.Request) error {
 	}
 	return send(w, http.StatusOK, struct {
 		Connections []gateway.Connection `json:"connections"`
-	}{a.g.Connections()})
+	}{a.g.Describe()})
 }
 
 // disconnect answers DELETE /v1/ws/connections/{id}.

@@ -200,7 +200,7 @@ func (a *API) submission(c *gateway.Caller, in *submitted, at string) (s gateway
 	if data.Kind() != '{' {
 		return s, invalid(at+name, apierror.Type, "must be an object")
 	}
-	if err := data.Compact(); err != nil {
+	if err := data.Compact(jsontext.PreserveRawStrings(false)); err != nil { // text is stored as it is meant
 		return s, fmt.Errorf("compact payload: %w", err)
 	}
 	if err := k.Check(data); err != nil {

@@ -96,6 +96,11 @@ func query(r *http.Request) (*gateway.Query, error) {
 	q := &gateway.Query{
 		After: in.Get("after"), Channels: words(in["channels"]), Events: words(in["events"]), Filter: in.Get("filter"), Limit: defaultLimit, Cloud: cloud,
 	}
+	if text := in.Get("newest"); text != "" {
+		if q.Newest, err = strconv.ParseBool(text); err != nil {
+			return nil, apierror.NewField("newest", apierror.Invalid)
+		}
+	}
 	switch in.Get("onLost") {
 	case "":
 	case "earliest":
@@ -154,7 +159,7 @@ type EventType struct {
 	Publishable bool            `json:"publishable"`
 	Aliases     []string        `json:"aliases"`
 	Schema      json.RawMessage `json:"schema"`
-	Sample      json.RawMessage `json:"sample"`
+	Sample      json.RawMessage `json:"sample,omitempty"`
 }
 
 // describe makes the answer of GET /event-types, which never changes.

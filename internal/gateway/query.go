@@ -25,8 +25,10 @@ type Query struct {
 	Filter           string
 	// Earliest makes a stream begin with what is kept, if what was after After is not.
 	Earliest bool
-	// Limit bounds a page.
-	Limit int
+	// Limit bounds a page. Newest wants the last events that there are, not the first; After
+	// is not looked at then.
+	Limit  int
+	Newest bool
 	// Cloud wants CloudEvents.
 	Cloud bool
 }
@@ -114,7 +116,7 @@ func (g *Gateway) List(ctx context.Context, c Caller, q *Query) (*Page, error) {
 		return nil, err
 	}
 	pos := max(oldest-1, 0)
-	if q.After != "" {
+	if q.After != "" && !q.Newest {
 		known := false
 		if pos, known, err = g.o.Store.Place(ctx, q.After); err != nil {
 			return nil, err
@@ -127,6 +129,10 @@ func (g *Gateway) List(ctx context.Context, c Caller, q *Query) (*Page, error) {
 	for _, n := range asked(f) {
 		kinds, _ := g.resolve(n, &c)
 		reader.subs = append(reader.subs, &subscription{name: n, kinds: kinds, filter: filter, from: pos, done: pos})
+	}
+	if q.Newest {
+		found, err := g.newest(ctx, reader, q, pos, head)
+		return &Page{Events: found, Next: headID}, err
 	}
 	page := &Page{Events: []json.RawMessage{}, Next: q.After}
 	for scanned := 0; pos < head; {
@@ -154,6 +160,27 @@ func (g *Gateway) List(ctx context.Context, c Caller, q *Query) (*Page, error) {
 	}
 	page.Next = headID
 	return page, nil
+}
+
+// newest reads the log backwards from head, not below first, until it has what a query
+// wants. It looks at the last 100,000 events only.
+func (g *Gateway) newest(ctx context.Context, reader *session, q *Query, first, head int64) ([]json.RawMessage, error) {
+	events := []json.RawMessage{}
+	for n := 0; n < 20*maxScanned/pageLength && head > first && len(events) < q.Limit; n++ {
+		after := max(head-pageLength, first)
+		found, err := g.page(ctx, after, head, reader.types(), reader.caller.User)
+		if err != nil {
+			return nil, err
+		}
+		head = after
+		for _, o := range slices.Backward(found) {
+			if wanted, _ := reader.wants(o); wanted && o.visible(&reader.caller) && len(events) < q.Limit {
+				events = append(events, g.render(o, q.Cloud))
+			}
+		}
+	}
+	slices.Reverse(events)
+	return events, nil
 }
 
 // render returns an event as it is shown alone.
@@ -264,8 +291,8 @@ type Connection struct {
 	Buffered      int      `json:"buffered"`
 }
 
-// Connections returns all connections of this node, the oldest first.
-func (g *Gateway) Connections() []Connection {
+// Describe returns all connections of this node, the oldest first.
+func (g *Gateway) Describe() []Connection {
 	now := g.now()
 	list := []Connection{}
 	for _, s := range g.hub.all() {

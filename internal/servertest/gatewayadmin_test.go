@@ -241,7 +241,11 @@ func TestAdminSocketExtensions(t *testing.T) {
 	}
 	s.send(`{"type":"subscribe","events":[]}`)
 	s.want(`{"type":"subscribed","events":[]}`)
+	witness := dialGateway(t, in, "/ws?token="+in.APIKey, nil)
+	witness.want(adminWelcome)
 	openTicket(t, in, token, "muted")
+	for !strings.Contains(witness.next(), `"title":"muted"`) {
+	}
 	for _, bad := range []string{
 		`{"type":"subscribe"}`, `{"type":"subscribe","events":5}`, `{"type":"subscribe","events":["no.such"]}`, `{"type":"resume"}`,
 		`{"type":"resume","last_event_id":"evt_1"}`, `{"type":"subscribe","events":["*"],"filter":{"$x":1}}`,
