@@ -227,10 +227,10 @@ func (apiKeyCmd) Run(g *globals) error {
 	return err
 }
 
-// printLines prints each value as a line.
+// printLines prints each value, which is JSON, as a line.
 func printLines(w io.Writer, lines []json.RawMessage) error {
 	for _, line := range lines {
-		if _, err := fmt.Fprintf(w, "%s\n", line); err != nil {
+		if _, err := fmt.Fprintf(w, "%s\n", harmless(line)); err != nil {
 			return err
 		}
 	}

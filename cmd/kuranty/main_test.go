@@ -2,10 +2,15 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -100,6 +105,37 @@ func TestCommandsAreDocumented(t *testing.T) {
 		}
 		if !strings.Contains(string(page), "`kuranty "+name) {
 			t.Errorf("docs/cli.md says nothing of kuranty %s", name)
+		}
+	}
+}
+
+// S33: what others wrote does not move the cursor of who prints it, and stays the same JSON.
+func TestS33_JSONOnATerminal(t *testing.T) {
+	for _, text := range []string{`{"a":"plain, Анна, 🙂"}`, "{\"a\":\"\u009b31m\u007f\u0085\"}", "[\"\u202eevil\u2066\u200f\"]"} {
+		var out bytes.Buffer
+		if err := printLines(&out, []json.RawMessage{json.RawMessage(text)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := printIndented(&out, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range out.String() {
+			if r != '\n' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+				t.Errorf("%q: printed %q", text, out.String())
+			}
+		}
+		var want any
+		if err := json.Unmarshal([]byte(text), &want); err != nil {
+			t.Fatal(err)
+		}
+		for d := json.NewDecoder(&out); ; {
+			var got any
+			if err := d.Decode(&got); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%q: %v, %v", text, got, err)
+				break
+			}
 		}
 	}
 }

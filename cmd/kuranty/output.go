@@ -62,6 +62,24 @@ func plain(text string) string {
 	}, text)
 }
 
+// harmless is JSON with all escaped that would move a terminal's cursor, or turn the
+// direction of the text around it; JSON itself lets some of that stand (guarantees.md S33).
+func harmless(text []byte) []byte {
+	moves := func(r rune) bool { return r >= 0x7f && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) }
+	if !bytes.ContainsFunc(text, moves) {
+		return text
+	}
+	var b bytes.Buffer
+	for _, r := range string(text) {
+		if moves(r) {
+			_, _ = fmt.Fprintf(&b, `\u%04x`, r) // a buffer takes everything
+		} else {
+			_, _ = b.WriteRune(r)
+		}
+	}
+	return b.Bytes()
+}
+
 // show prints an object.
 func (s *session) show(object json.RawMessage) error {
 	if s.json {

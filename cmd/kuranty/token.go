@@ -229,6 +229,6 @@ func printIndented(w io.Writer, text []byte) error {
 	if err := json.Indent(&b, text, "", "  "); err != nil {
 		return fmt.Errorf("show JSON: %w", err)
 	}
-	_, err := fmt.Fprintln(w, b.String())
+	_, err := fmt.Fprintf(w, "%s\n", harmless(b.Bytes()))
 	return err
 }
