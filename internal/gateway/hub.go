@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -20,9 +21,17 @@ type hub struct {
 
 // followers are the sessions that wait for a type.
 type followers struct {
+	typ  string
 	list []*session
 	// shared says that list was handed out and is copied before it changes.
 	shared bool
+}
+
+// place is where a session stands among the followers of a type: many leave at once when a
+// network breaks, and are not looked for.
+type place struct {
+	in *followers
+	at int
 }
 
 func newHub() *hub {
@@ -54,29 +63,49 @@ func (h *hub) follow(s *session, types []string) {
 
 func (h *hub) followLocked(s *session, types []string) {
 	slices.Sort(types)
-	for _, typ := range s.followed {
-		if _, still := slices.BinarySearch(types, typ); !still {
-			f := h.byType[typ]
-			f.own()
-			if i := slices.Index(f.list, s); i >= 0 {
-				last := len(f.list) - 1
-				f.list[i], f.list[last] = f.list[last], nil
-				f.list = f.list[:last]
-			}
-		}
+	var now []place
+	if len(types) > 0 {
+		now = make([]place, 0, len(types))
 	}
 	for _, typ := range types {
-		if _, already := slices.BinarySearch(s.followed, typ); !already {
-			f := h.byType[typ]
-			if f == nil {
-				f = new(followers)
-				h.byType[typ] = f
-			}
-			f.own()
-			f.list = append(f.list, s)
+		if i, already := s.place(typ); already {
+			now = append(now, s.followed[i])
+			continue
+		}
+		f := h.byType[typ]
+		if f == nil {
+			f = &followers{typ: typ}
+			h.byType[typ] = f
+		}
+		f.own()
+		now = append(now, place{f, len(f.list)})
+		f.list = append(f.list, s)
+	}
+	for _, p := range s.followed {
+		if _, still := slices.BinarySearch(types, p.in.typ); !still {
+			p.in.remove(p.at)
 		}
 	}
-	s.followed = slices.Clip(types)
+	s.followed = now
+}
+
+// place finds a type among those that the session waits for.
+func (s *session) place(typ string) (i int, found bool) {
+	return slices.BinarySearchFunc(s.followed, typ, func(p place, typ string) int { return strings.Compare(p.in.typ, typ) })
+}
+
+// remove takes a session out of the list; the last takes its place.
+func (f *followers) remove(at int) {
+	f.own()
+	last := len(f.list) - 1
+	if at != last {
+		moved := f.list[last]
+		f.list[at] = moved
+		i, _ := moved.place(f.typ)
+		moved.followed[i].at = at
+	}
+	f.list[last] = nil
+	f.list = f.list[:last]
 }
 
 // own makes list safe to change.
