@@ -6,6 +6,7 @@
 #   cc        a C compiler for the race detector, through apt
 #   postgres  PostgreSQL's server programs (tests start their own), through apt
 #   redis     redis-server (tests start their own), through apt
+#   python    Python with the package websockets, through apt
 #   strace    strace, which makes system calls fail for tests, through apt
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -57,13 +58,17 @@ redis() {
 	command -v redis-server >/dev/null || apt redis-server
 }
 
+python() {
+	python3 -c "import websockets" 2>/dev/null || /usr/bin/python3 -c "import websockets" 2>/dev/null || apt python3-websockets
+}
+
 strace() {
 	type -P strace >/dev/null || apt strace
 }
 
 for target in "$@"; do
 	case $target in
-	tools | web | browser | cc | postgres | redis | strace) "$target" ;;
+	tools | web | browser | cc | postgres | redis | python | strace) "$target" ;;
 	*) echo "need: unknown target $target" >&2 && exit 2 ;;
 	esac
 done

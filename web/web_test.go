@@ -21,10 +21,22 @@ func TestOfficialClient(t *testing.T) {
 		t.Fatalf("no tests found: %v", err)
 	}
 	for _, file := range files {
-		if filepath.Base(file) != "browser.test.mjs" {
+		if name := filepath.Base(file); !strings.HasPrefix(name, "browser") && name != "gateway.test.mjs" {
 			runNode(t, file)
 		}
 	}
+}
+
+// TestGatewayClients runs clients of the event gateway in three languages.
+func TestGatewayClients(t *testing.T) {
+	for _, name := range []string{"python3", "/usr/bin/python3"} { // Debian's packages are for its own
+		if exec.CommandContext(t.Context(), name, "-c", "import websockets").Run() == nil {
+			t.Setenv("KURANTY_PYTHON", name)
+			runNode(t, "test/gateway.test.mjs")
+			return
+		}
+	}
+	cannot(t, "no Python with the package websockets found: run scripts/need.sh python")
 }
 
 func TestBrowser(t *testing.T) {
@@ -32,6 +44,7 @@ func TestBrowser(t *testing.T) {
 		if path, err := exec.LookPath(name); err == nil {
 			t.Setenv("KURANTY_BROWSER", path)
 			runNode(t, "test/browser.test.mjs")
+			runNode(t, "test/browsergateway.test.mjs")
 			return
 		}
 	}

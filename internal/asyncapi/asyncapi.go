@@ -1,5 +1,6 @@
 // Package asyncapi describes the event gateway for programs: an AsyncAPI 3.0 document of
-// both sockets, made from the catalogue of events (event-gateway.md §13).
+// both sockets, made from the catalogue of events (event-gateway.md §13); and the catalogue
+// for people, docs/events.md.
 //
 // What it says of types of events, channels, permissions and aliases is what the catalogue
 // says; limits are those of the running server. Operations are from the client's point of

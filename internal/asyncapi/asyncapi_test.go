@@ -164,3 +164,28 @@ func TestServers(t *testing.T) {
 		}
 	}
 }
+
+// docs/events.md is what Markdown writes; UPDATE=1 writes it anew.
+func TestDocsAreCurrent(t *testing.T) {
+	built, err := event.NewCatalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := asyncapi.Markdown(&b, built); err != nil {
+		t.Fatal(err)
+	}
+	const name = "../../docs/events.md"
+	if os.Getenv("UPDATE") != "" {
+		if err := os.WriteFile(name, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(b.String(), string(got)); diff != "" {
+		t.Errorf("run UPDATE=1 go test ./internal/asyncapi:\n%s", diff)
+	}
+}

@@ -17,7 +17,7 @@ const binary = process.env.KURANTY_BINARY;
 if (!binary) throw new Error("KURANTY_BINARY is not set: run these tests through go test ./web");
 
 export const secret = "token-secret-of-the-tests";
-const key = "api-key-of-the-tests";
+export const key = "api-key-of-the-tests";
 
 // How long anything may take before a test gives up; CI machines are slow.
 export const patience = 30_000;
@@ -58,6 +58,19 @@ export function options(more = {}) {
     },
     ...rest,
   };
+}
+
+/** gatewayOptions is a configuration with a type of events that anybody with the key appends. */
+export function gatewayOptions(more = {}) {
+  return options({ channel: { namespaces: [] }, events: { types: [{ type: "order.paid", summary: "An order was paid." }] }, ...more });
+}
+
+/** appendEvent appends one of that type. */
+export async function appendEvent(server, data) {
+  const response = await fetch(`${server.url}/v1/events`, {
+    method: "POST", headers: { "X-API-Key": key, "Content-Type": "application/json" }, body: JSON.stringify({ type: "order.paid", data }),
+  });
+  if (response.status !== 202) throw new Error(`append an event: ${response.status} ${await response.text()}`);
 }
 
 /** Server is a running kuranty. Its port stays the same over restarts. */
@@ -282,12 +295,12 @@ export async function publications(sub, n, c) {
 export const outcome = (promise) => promise.then(() => 0, (error) => error.code ?? error);
 
 /** until polls for what has no event. */
-export async function until(what, holds) {
-  const end = Date.now() + patience;
+export async function until(what, holds, limit = patience) {
+  const end = Date.now() + limit;
   for (;;) {
     const value = await holds();
     if (value) return value;
-    if (Date.now() > end) throw new Error(`waited ${patience} ms for ${what}`);
+    if (Date.now() > end) throw new Error(`waited ${limit} ms for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
