@@ -301,7 +301,9 @@ func TestPersonIsExportedAndErased(t *testing.T) {
 	onBoth(t, alerts.Options{SignIns: 2}, func(t *testing.T, s *stand) {
 		ctx := t.Context()
 		secret := "zsecretz"
-		s.raise(alerts.Draft{Title: secret, Subject: secret, Description: secret, Metadata: map[string]any{"userId": 88.0, "name": secret}})
+		s.raise(alerts.Draft{Title: "shared", Description: secret, Category: secret, Metadata: map[string]any{"userId": "88"}})
+		s.raise(alerts.Draft{Title: "shared", Metadata: map[string]any{"userId": "89"}}) // of whom that was not said
+		s.raise(alerts.Draft{Title: secret, Subject: secret, Description: secret, Category: secret, Source: secret, Metadata: map[string]any{"userId": 88.0, "name": secret}})
 		s.raise(alerts.Draft{Title: "of another", Metadata: map[string]any{"userId": "89", "name": "boris"}})
 		for range 2 {
 			s.Note(alerts.Observation{Kind: alerts.FailedSignIns, Subject: "user:88", User: 88, Detail: map[string]string{"address": secret}})
@@ -348,7 +350,7 @@ func TestPersonIsExportedAndErased(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if len(log) != 3 || strings.Contains(all, secret) || !strings.Contains(all, "boris") {
+		if len(log) != 5 || strings.Contains(all, secret) || !strings.Contains(all, "boris") {
 			t.Errorf("%d events, left: %s", len(log), all)
 		}
 		if s.list(alerts.Query{User: 88}) != nil {

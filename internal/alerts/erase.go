@@ -70,8 +70,8 @@ func (p Part) of(ctx context.Context, user, above int64, limit int) (list []Aler
 	return list, err
 }
 
-// Erase takes what services said of a person, and addresses, out of alerts and out of the
-// log; that there was an alert about that number stays.
+// Erase takes what services said of a person, and addresses, out of alerts, out of the log
+// and out of replies that are kept; that there was an alert about that number stays.
 func (p Part) Erase(ctx context.Context, user int64) error {
 	for {
 		list, err := p.of(ctx, user, 0, batch)
@@ -87,6 +87,9 @@ func (p Part) Erase(ctx context.Context, user int64) error {
 			break
 		}
 	}
+	if err := p.s.store.Update(ctx, func(tx Tx) error { return tx.ForgetReplies(ctx, user) }); err != nil {
+		return fmt.Errorf("forget replies about alerts: %w", err)
+	}
 	return p.eraseLog(ctx, user)
 }
 
@@ -100,7 +103,7 @@ func (p Part) unname(ctx context.Context, id, user int64) error {
 			return err
 		}
 		if _, own := p.s.rules[a.Kind]; !own {
-			a.Title, a.Subject = unnamedTitle, AlertName(a.ID)
+			a.Title, a.Subject, a.Category, a.Source = unnamedTitle, AlertName(a.ID), "", ""
 		}
 		a.Description, a.Metadata, a.User = "", onlyUser(user), 0
 		return tx.SaveAlert(ctx, &a)
@@ -111,9 +114,9 @@ func onlyUser(user int64) json.RawMessage { return fmt.Appendf(nil, `{"userId":"
 
 // eraseLog takes a person out of the events about alerts.
 func (p Part) eraseLog(ctx context.Context, user int64) error {
-	titles := make(map[string]bool)
+	own := make(map[words]bool)
 	for _, r := range p.s.rules {
-		titles[r.title] = true
+		own[words{r.title, r.category, r.source}] = true
 	}
 	for above := int64(0); ; {
 		var events []event.Event
@@ -126,7 +129,7 @@ func (p Part) eraseLog(ctx context.Context, user int64) error {
 		}
 		above = events[len(events)-1].Row()
 		for i := range events {
-			payload, about, err := unnamed(&events[i], user, titles)
+			payload, about, err := unnamed(&events[i], user, own)
 			if err == nil && about {
 				err = p.s.store.Update(ctx, func(tx Tx) error { return tx.RewriteEvent(ctx, events[i].Row(), payload) })
 			}
@@ -137,9 +140,12 @@ func (p Part) eraseLog(ctx context.Context, user int64) error {
 	}
 }
 
+// words are what an alert is called; those of the server's own name nobody.
+type words struct{ title, category, source string }
+
 // unnamed is the payload of an event about an alert without what it says of a person;
 // about tells whether it is about them.
-func unnamed(e *event.Event, user int64, titles map[string]bool) (payload []byte, about bool, err error) {
+func unnamed(e *event.Event, user int64, own map[words]bool) (payload []byte, about bool, err error) {
 	var m map[string]json.RawMessage
 	var shown event.Alert
 	if err := json.Unmarshal(e.Payload, &m); err != nil {
@@ -153,8 +159,10 @@ func unnamed(e *event.Event, user int64, titles map[string]bool) (payload []byte
 	}
 	delete(m, "description")
 	m["metadata"] = onlyUser(user)
-	if !titles[shown.Title] {
+	if !own[words{shown.Title, shown.Category, shown.Source}] {
 		m["title"] = json.RawMessage(`"` + unnamedTitle + `"`)
+		delete(m, "category")
+		delete(m, "source")
 	}
 	payload, err = json.Marshal(m)
 	return payload, true, err

@@ -262,6 +262,9 @@ func (s *Service) fold(ctx context.Context, tx Tx, a, n *Alert, by string, now i
 	} else { // what a service said last is what is so now
 		a.Title = n.Title
 		if string(n.Metadata) != "{}" {
+			if n.User != a.User { // what was said of one person is not said of another
+				a.Description, a.Category, a.Source = "", "", ""
+			}
 			a.User, a.Metadata = n.User, n.Metadata
 		}
 		a.Description, a.Category, a.Source = cmp.Or(n.Description, a.Description), cmp.Or(n.Category, a.Category), cmp.Or(n.Source, a.Source)

@@ -64,4 +64,7 @@ type eraseTx interface {
 	// given one; RewriteEvent replaces a payload.
 	AlertEvents(ctx context.Context, above int64, limit int) ([]event.Event, error)
 	RewriteEvent(ctx context.Context, row int64, payload []byte) error
+	// ForgetReplies removes replies that are kept to be repeated and show alerts about a
+	// person.
+	ForgetReplies(ctx context.Context, user int64) error
 }

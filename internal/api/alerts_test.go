@@ -43,7 +43,7 @@ func TestAlerts(t *testing.T) {
 				t.Errorf("%s: %d %s", q, got.status, got.body)
 			}
 		}
-		reader.do("GET", path+"?cursor=x", nil).refused(400, "bad_request")
+		reader.do("GET", path+"?cursor=x", nil).refused(422, "validation").is("error.details.fields.0.field", "cursor")
 
 		// A key that only reads changes nothing, one that only writes reads nothing.
 		reader.do("POST", path, obj{"title": "x", "severity": "low"}).refused(403, "forbidden")
@@ -192,4 +192,24 @@ func TestRefusedRequestsAreTold(t *testing.T) {
 	if got, want := fmt.Sprint(w.limited), fmt.Sprintf("[%d 0 127.0.0.1]", anna.id); w.refused != 4 || strings.ReplaceAll(got, "0127", "0 127") != want {
 		t.Errorf("%d refused tokens, limited %s, want %s", w.refused, got, want)
 	}
+}
+
+// S37: what a kept reply shows of a person goes with them.
+func TestS37_RepliesAboutAlerts(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *server) {
+		writer := s.key("alerts:write")
+		raise := func(key string, user int64, title string) *answered {
+			return writer.send(request{
+				method: "POST", path: "/api/v2/alerts", header: http.Header{"Idempotency-Key": {key}},
+				body: obj{"title": title, "severity": "high", "metadata": obj{"userId": user}},
+			})
+		}
+		raise("a", 88, "Anna").want(201)
+		raise("b", 89, "Boris").want(201)
+		if err := s.alerts.Part().Erase(t.Context(), 88); err != nil {
+			t.Fatal(err)
+		}
+		raise("a", 89, "Other").want(201) // not 409: nothing is known of the first
+		raise("b", 89, "Other").refused(409, "idempotency_conflict")
+	})
 }

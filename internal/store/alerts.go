@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/alerts"
@@ -158,6 +159,15 @@ func (tx alertTx) AlertEvents(ctx context.Context, above int64, limit int) ([]ev
 // RewriteEvent implements alerts' storage.
 func (tx alertTx) RewriteEvent(ctx context.Context, row int64, payload []byte) error {
 	_, err := tx.exec(ctx, rewritePayload, string(payload), row)
+	return err
+}
+
+const forgetAlertReplies = `DELETE FROM idempotency WHERE response LIKE $1`
+
+// ForgetReplies implements alerts' storage. Replies are JSON that only we write, without
+// blanks.
+func (tx alertTx) ForgetReplies(ctx context.Context, user int64) error {
+	_, err := tx.exec(ctx, forgetAlertReplies, `{"id":"alr%"user_id":`+strconv.FormatInt(user, 10)+`,"title":%`)
 	return err
 }
 
