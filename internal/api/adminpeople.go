@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/identity"
+	"github.com/kuranty/kuranty/internal/privacy"
 )
 
 // adminPeopleRoutes are operations on people of §C.14 that whoever owns the machine has
@@ -57,24 +59,43 @@ func (a *API) firstAdminToken(ctx context.Context, c *call, _ *none) (*answer[To
 }
 
 func (a *API) deleteAccount(ctx context.Context, c *call, in *UserPath) (*none, error) {
-	if a.o.Privacy != nil {
-		held, err := a.o.Privacy.UserHeld(ctx, int64(in.User))
-		if err == nil && held { // which stops erasure, and this erases what the account says
-			err = apierror.New(apierror.LegalHold, nil)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if err := a.o.Accounts.Delete(ctx, c.Caller, int64(in.User)); err != nil {
+	asked, err := a.eraseRest(ctx, int64(in.User))
+	if err != nil {
 		return nil, err
 	}
-	if a.o.Trust != nil { // an identity is a name
+	err = a.o.Accounts.Delete(ctx, c.Caller, int64(in.User))
+	if err != nil && (!asked || !errors.Is(err, identity.ErrNotFound)) { // then erasing was faster
+		return nil, err
+	}
+	if a.o.Trust != nil { // an identity is a name, and goes with the account's
 		if err := a.o.Trust.Personal().Erase(ctx, int64(in.User)); err != nil {
 			return nil, err
 		}
 	}
 	return nil, a.recordOf(ctx, c, "user.delete", event.User(int64(in.User)), nil)
+}
+
+// eraseRest asks for the erasure of what is known of a person beside the account, such as
+// tickets; asked tells whether anybody will. It comes before the account is deleted, so
+// that a crash between leaves nothing behind.
+func (a *API) eraseRest(ctx context.Context, user int64) (asked bool, err error) {
+	p := a.o.Privacy
+	if p == nil {
+		return false, nil
+	}
+	held, err := p.UserHeld(ctx, user)
+	if err == nil && held { // which stops erasure, and this erases what the account says
+		err = apierror.New(apierror.LegalHold, nil)
+	}
+	if err != nil {
+		return false, err
+	}
+	mode := privacy.Anonymize
+	if e, err := p.Erasure(ctx, user); err == nil { // as the person has asked for it
+		mode = e.Mode
+	}
+	_, err = p.RequestErasure(ctx, user, mode, 0)
+	return err == nil, err
 }
 
 type accountTokenInput struct {

@@ -45,7 +45,7 @@ func TestMetrics(t *testing.T) {
 				t.Errorf("%s: %d %s", query, got.status, got.body)
 			}
 		}
-		reader.do("GET", path+"?cursor=x", nil).refused(400, "bad_request")
+		reader.do("GET", path+"?cursor=x", nil).refused(422, "validation").is("error.details.fields.0.field", "cursor")
 		reader.do("GET", path+"?name=%00&server=%00", nil).want(200).is("points", []any{})
 	})
 }
@@ -131,7 +131,7 @@ func TestReports(t *testing.T) {
 		page := reader.do("GET", path+"?limit=1&status=completed", nil).want(200)
 		reader.do("GET", path+"?limit=1&cursor="+page.str("next_cursor"), nil).want(200).is("next_cursor", nil)
 		reader.do("GET", path+"?status=pending", nil).want(200).is("reports", []any{})
-		reader.do("GET", path+"?cursor=x", nil).refused(400, "bad_request")
+		reader.do("GET", path+"?cursor=x", nil).refused(422, "validation").is("error.details.fields.0.field", "cursor")
 
 		reader.do("POST", path, obj{"type": "usage"}).refused(403, "forbidden")
 		writer.do("GET", path+"/"+first, nil).refused(403, "forbidden")

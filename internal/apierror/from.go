@@ -63,19 +63,16 @@ var sentinels = []struct {
 
 	{alerts.ErrNotFound, NotFound},
 	{alerts.ErrResolved, AlreadyDecided},
-	{alerts.ErrCursor, BadRequest},
 
 	{analytics.ErrNotFound, NotFound},
 	{analytics.ErrNotReady, NotReady},
 	{analytics.ErrBusy, RateLimited},
-	{analytics.ErrCursor, BadRequest},
 
 	{privacy.ErrNotFound, NotFound},
 	{privacy.ErrNotReady, NotReady},
 	{privacy.ErrUnderWay, TooLate},
 	{privacy.ErrLastAdmin, LastAdmin},
 	{privacy.ErrMode, BadRequest},
-	{privacy.ErrCursor, BadRequest},
 
 	{trust.ErrNotFound, NotFound},
 	{trust.ErrForbidden, Forbidden},
@@ -88,10 +85,8 @@ var sentinels = []struct {
 	{payments.ErrNotFound, NotFound},
 	{payments.ErrInsufficient, Insufficient},
 	{payments.ErrOverflow, BalanceLimit},
-	{payments.ErrCursor, BadRequest},
 
 	{status.ErrNotFound, NotFound},
-	{status.ErrCursor, BadRequest},
 
 	{context.DeadlineExceeded, Unavailable},
 	{context.Canceled, Unavailable},
@@ -237,6 +232,8 @@ func fields(err error, found []Field) []Field {
 		return append(found, Field{Name: "file", Reason: Required})
 	case files.ErrKind:
 		return append(found, Field{Name: "kind", Reason: Invalid})
+	case alerts.ErrCursor, analytics.ErrCursor, payments.ErrCursor, privacy.ErrCursor, status.ErrCursor:
+		return append(found, Field{Name: "cursor", Reason: Invalid, Text: "is none of ours"})
 	}
 	if inner := errors.Unwrap(err); inner != nil {
 		return fields(inner, found)

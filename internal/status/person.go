@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"time"
 
 	"github.com/kuranty/kuranty/event"
 )
@@ -23,7 +24,7 @@ func (s *Service) Export(ctx context.Context, user int64, write func(name string
 	}
 	list := make([]exported, len(found))
 	for i, m := range found {
-		list[i] = exported{m.ID, m.Title, m.Affected, m.CreatedAt, m.CreatedBy == actor, m.StartedBy == actor, m.EndedBy == actor}
+		list[i] = exported{m.ID, m.Title, m.Affected, time.UnixMilli(m.CreatedAt).UTC().Format(time.RFC3339Nano), m.CreatedBy == actor, m.StartedBy == actor, m.EndedBy == actor}
 	}
 	return write("maintenance", list)
 }
@@ -33,7 +34,7 @@ type exported struct {
 	ID        string   `json:"id"`
 	Title     string   `json:"title"`
 	Affected  []string `json:"affected"`
-	CreatedAt int64    `json:"created_at_ms"`
+	CreatedAt string   `json:"created_at"`
 	Created   bool     `json:"created_by_you"`
 	Started   bool     `json:"started_by_you"`
 	Ended     bool     `json:"ended_by_you"`
