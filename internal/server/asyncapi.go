@@ -39,8 +39,13 @@ func (s *Server) handleAsyncAPI(mux *http.ServeMux) {
 		if err != nil {
 			panic(fmt.Sprintf("server: %s: %v", f.path, err)) // the catalogue has checked the schemas
 		}
-		mux.HandleFunc("GET "+f.path, func(w http.ResponseWriter, _ *http.Request) {
+		mux.HandleFunc(f.path, func(w http.ResponseWriter, r *http.Request) {
 			h := w.Header()
+			if r.Method != http.MethodGet && r.Method != http.MethodHead {
+				h.Set("Allow", "GET, HEAD")
+				http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+				return
+			}
 			h.Set("Content-Type", f.contentType)
 			h.Set("X-Content-Type-Options", "nosniff")
 			h.Set("Access-Control-Allow-Origin", "*") // it is the same for everybody
