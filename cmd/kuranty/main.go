@@ -41,6 +41,8 @@ type cli struct {
 	Ticket  ticketCmd  `cmd:"" help:"Look at support tickets, answer and change them."`
 	Admin   adminCmd   `cmd:"" help:"The first administrator, notices, statistics, the audit log, exports and erasures."`
 
+	Events eventsCmd `cmd:"" help:"Look at what happens, and tell of what happens in your own services."`
+	Tail   tailCmd   `cmd:"" help:"Print events as they happen."`
 	Alert  alertCmd  `cmd:"" help:"Look at what should be looked at, acknowledge and resolve it."`
 	Scan   scanCmd   `cmd:"" help:"Hold the server against what it promises."`
 	Status statusCmd `cmd:"" help:"How the server is, and its maintenance."`

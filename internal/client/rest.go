@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,8 @@ type REST struct {
 	URL string
 	// Key is the API key.
 	Key string
+	// Prefix is where the operations are; empty means /api/v2.
+	Prefix string
 	// Handler, if not nil, answers in the place of the server at URL.
 	Handler http.Handler
 }
@@ -97,7 +100,7 @@ func (r *REST) open(ctx context.Context, method, path string, in any) (io.ReadCl
 		body = bytes.NewReader(text)
 	}
 	path, query, _ := strings.Cut(path, "?")
-	u, err := address(r.URL, restPrefix, path)
+	u, err := address(r.URL, cmp.Or(r.Prefix, restPrefix), path)
 	if err != nil {
 		return nil, err
 	}

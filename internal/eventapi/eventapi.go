@@ -126,6 +126,10 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // translate says in the table's words what the gateway says.
 func translate(err error) *apierror.Error {
+	var said *apierror.Error
+	if errors.As(err, &said) {
+		return said
+	}
 	var query *gateway.QueryError
 	var lost *gateway.LostError
 	var storm *gateway.StormError

@@ -108,7 +108,7 @@ func TestIngest(t *testing.T) {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 		one["data"] = map[string]any{"number": 8}
-		if status, got := ask(t, in, key, http.MethodPost, "/v1/events", one); status != 409 {
+		if status, got := ask(t, in, key, http.MethodPost, "/v1/events", one); status != 409 || field(got) != "id" {
 			t.Errorf("other content: %d %v", status, got)
 		}
 		one["data"] = map[string]any{"number": 7, "text": "ü<&"}
