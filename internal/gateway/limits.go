@@ -130,6 +130,9 @@ func (g *guard) refusesLocked(addr, hash string, now time.Time) (status, retryAf
 		return 429, int((guardWindow - now.Sub(f.since)).Seconds()) + 1
 	}
 	if f := g.failures[pair(addr, hash)]; f != nil && f.n >= maxPairFailed && now.Sub(f.since) < guardWindow {
+		if hash != "" { // whoever goes on gets no socket: on one, it would forget how often it has tried
+			f.since = now
+		}
 		return 401, 0
 	}
 	return 0, 0
