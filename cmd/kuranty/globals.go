@@ -23,7 +23,7 @@ type globals struct {
 }
 
 // Variables of the commands, which are no keys of the configuration.
-var ownVariables = []string{"KURANTY_CONFIG", "KURANTY_URL", "KURANTY_API_KEY", "KURANTY_TOKEN"}
+var ownVariables = []string{"KURANTY_CONFIG", "KURANTY_URL", "KURANTY_API_KEY", "KURANTY_TOKEN", "KURANTY_TOKEN_SECRET"}
 
 // splitFlags takes the flags that are keys of the configuration out of args: those with
 // a dot, as in --log.level debug. A flag without a value is true.

@@ -55,6 +55,7 @@ type cli struct {
 
 	Config      configCmd      `cmd:"" help:"Check, show, document and begin a configuration."`
 	APIKey      apiKeyCmd      `cmd:"" name:"api-key" help:"Print the key of the server API, for your backend."`
+	Selftest    selftestCmd    `cmd:"" help:"Try a running server: connect, publish, history, presence, recovery, and a chat."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Succeed if the server is ready for clients."`
 	Bench       bench.Command  `cmd:"" help:"Measure this server, or any that speaks the protocol."`
 	BenchFill   benchFillCmd   `cmd:"" hidden:""`

@@ -1,5 +1,6 @@
 // Package client speaks to a running server for the command line: its API over HTTP
-// ([API]) and, as a subscriber, the client protocol over WebSocket ([Subscribe]).
+// ([API]) and the client protocol over WebSocket, as a subscriber ([Subscribe]) or command
+// by command ([Conn]).
 //
 // Errors are meant for people: they say what went wrong and what to do about it, and
 // never contain keys or tokens. The package starts goroutines only within [Subscribe],
@@ -21,7 +22,10 @@ import (
 	"time"
 )
 
-// Error is a refusal of the server API (server-api.md §1).
+// ErrNothing means that the server serves nothing at the address of the API that was called.
+var ErrNothing = errors.New("nothing")
+
+// Error is a refusal of the server API (server-api.md §1) or of the client protocol.
 type Error struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
@@ -87,7 +91,7 @@ func (a *API) Call(ctx context.Context, method string, params, result any) error
 	case http.StatusUnauthorized:
 		return errors.New("the server refused the API key: give its key with --api-key or KURANTY_API_KEY, or its folder with --data-dir")
 	case http.StatusNotFound:
-		return fmt.Errorf("nothing at %s: is that a Kuranty server, and its API enabled?", u)
+		return fmt.Errorf("%w at %s: is that a Kuranty server, and its API enabled?", ErrNothing, u)
 	default:
 		return fmt.Errorf("the server answered %d to %s: %s", status, method, firstLine(answer))
 	}
@@ -111,8 +115,12 @@ func (a *API) Call(ctx context.Context, method string, params, result any) error
 }
 
 // Healthy returns nil if the server at base is ready for clients.
-func Healthy(ctx context.Context, base string) error {
-	u, err := address(base, "/readyz")
+func Healthy(ctx context.Context, base string) error { return Check(ctx, base, "/readyz") }
+
+// Check returns nil if a path of health checks answers that all is well; the error is
+// [ErrNothing] if there is no such path.
+func Check(ctx context.Context, base, path string) error {
+	u, err := address(base, path)
 	if err != nil {
 		return err
 	}
@@ -124,7 +132,10 @@ func Healthy(ctx context.Context, base string) error {
 	if err != nil {
 		return err
 	}
-	if status != http.StatusOK {
+	switch {
+	case status == http.StatusNotFound:
+		return fmt.Errorf("%w at %s: is that a Kuranty server, and health.enabled true?", ErrNothing, u)
+	case status != http.StatusOK:
 		return fmt.Errorf("the server at %s is not ready: %d %s", base, status, firstLine(answer))
 	}
 	return nil

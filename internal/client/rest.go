@@ -38,12 +38,12 @@ func (e *RefusedError) Error() string {
 	return strings.Join(e.Fields, "; ")
 }
 
-// REST calls our own contract, /api/v2, with an API key. It is safe for concurrent use.
+// REST calls our own contract, /api/v2, with an API key or for a person. It is safe for concurrent use.
 type REST struct {
 	// URL is the server's address, as http://127.0.0.1:8000.
 	URL string
-	// Key is the API key.
-	Key string
+	// Key is the API key. Token, if not empty, is the access token of a person, in its place.
+	Key, Token string
 	// Prefix is where the operations are; empty means /api/v2.
 	Prefix string
 	// Handler, if not nil, answers in the place of the server at URL.
@@ -112,7 +112,10 @@ func (r *REST) open(ctx context.Context, method, path string, in any) (io.ReadCl
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if r.Key != "" {
+	switch {
+	case r.Token != "":
+		req.Header.Set("Authorization", "Bearer "+r.Token)
+	case r.Key != "":
 		req.Header.Set("X-API-Key", r.Key)
 	}
 	c := &http.Client{Timeout: restTimeout}
@@ -146,7 +149,7 @@ func refused(status int, url string, text []byte) error {
 	}
 	if json.Unmarshal(text, &envelope) != nil || envelope.Error.Code == "" {
 		if status == http.StatusNotFound {
-			return fmt.Errorf("nothing at %s: is that a Kuranty server, and chat enabled (chat.enabled)?", url)
+			return fmt.Errorf("%w at %s: is that a Kuranty server, and chat enabled (chat.enabled)?", ErrNothing, url)
 		}
 		return fmt.Errorf("the server answered %d: %s", status, firstLine(text))
 	}

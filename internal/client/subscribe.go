@@ -114,7 +114,7 @@ const (
 
 // connection makes one connection and follows the channel on it until it ends.
 func (s *subscriber) connection(ctx context.Context) error {
-	conn, err := s.dial(ctx)
+	conn, err := dial(ctx, s.o.URL, s.o.Path)
 	if err != nil {
 		return err
 	}
@@ -126,9 +126,9 @@ func (s *subscriber) connection(ctx context.Context) error {
 	return s.follow(conn)
 }
 
-// dial opens the WebSocket.
-func (s *subscriber) dial(ctx context.Context) (net.Conn, error) {
-	u, err := address(s.o.URL, cmp.Or(s.o.Path, "/connection/websocket"))
+// dial opens the WebSocket at path, which is [SubscribeOptions.Path], of the server at base.
+func dial(ctx context.Context, base, path string) (net.Conn, error) {
+	u, err := address(base, cmp.Or(path, "/connection/websocket"))
 	if err != nil {
 		return nil, errFinal{err}
 	}
