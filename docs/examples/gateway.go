@@ -70,7 +70,7 @@ func (s *Stream) connection(ctx context.Context, do func(Message) error) (time.D
 	if err != nil {
 		return 0, err
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	conn.SetReadLimit(1 << 20)
 	if err := wsjson.Write(ctx, conn, map[string]any{"type": "auth", "token": s.Token}); err != nil {
 		return 0, err

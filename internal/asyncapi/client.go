@@ -15,7 +15,7 @@ func (s *set) addClient() {
 		{
 			name: "auth", title: "Credential", summary: "Says who is there, or gives a new credential to an open connection.",
 			payload:  request("auth", []string{"token"}, object{"token": text}),
-			examples: []any{object{"type": "auth", "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI4OCJ9.c2lnbmF0dXJl"}, object{"type": "auth", "id": "a-1", "token": "kur_example"}},
+			examples: []any{object{"type": "auth", "token": "kur_example"}, object{"type": "auth", "id": "a-1", "token": "kur_example"}},
 		},
 		{
 			name: "subscribe", title: "Subscribe", summary: "Asks for channels, types of events, or patterns of types.",
@@ -50,7 +50,7 @@ func (s *set) addClient() {
 		{
 			name: "resume", title: "Resume", summary: "Restores the subscriptions of a connection that was lost within 5 minutes, and brings what was missed.",
 			payload:  request("resume", []string{"token"}, object{"token": text, "lastEventId": ref("schemas", "eventId")}),
-			examples: []any{object{"type": "resume", "id": "r-1", "token": "rsm_k3v5q7x2m4z6b8c1", "lastEventId": sampleEvent}},
+			examples: []any{object{"type": "resume", "id": "r-1", "token": "rsm_example", "lastEventId": sampleEvent}},
 		},
 		{
 			name: "ack", title: "Acknowledge", summary: "Says, for a durable consumer, that all events up to this one are done with.",
@@ -135,7 +135,7 @@ func (s *set) addServer() {
 			examples: []any{
 				says("msg_7q2", object{
 					"action": "auth", "status": "ok", "connectionId": "con_5hx", "userId": "88", "permissions": []string{"read:messages", "read:rooms"}, "expiresAt": "2026-03-02T09:15:30Z",
-					"pingInterval": 30, "resumeToken": "rsm_k3v5q7x2m4z6b8c1", "cursor": sampleEvent, "limits": object{"subscriptions": 100, "frameBytes": 65536, "messagesPerMinute": 120},
+					"pingInterval": 30, "resumeToken": "rsm_example", "cursor": sampleEvent, "limits": object{"subscriptions": 100, "frameBytes": 65536, "messagesPerMinute": 120},
 				}),
 				says("msg_7q3", object{"action": "auth", "status": "expiring", "expiresIn": 60}),
 			},

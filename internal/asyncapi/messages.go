@@ -225,7 +225,7 @@ func (s *set) channels() object {
 }
 
 // parameters are those of the handshake.
-var parameters = map[string]string{
+var parameters = map[string]string{ //nolint:gosec // words about credentials, no credentials
 	"token":                  "A token or an API key.",
 	"api_key":                "An API key.",
 	"ticket":                 "A ticket of POST /v1/ws/tickets.",
