@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // listener is a connection to the event gateway (event-gateway.md, part I). It sends its
@@ -153,16 +154,24 @@ func metricStamp(b []byte) (n, at int64, ok bool) {
 }
 
 // produceThrough makes r produce events over connections to the API, one per slot.
-func produceThrough(ctx context.Context, r *rig, s *server, connections int) error {
+// answered, which may be nil, is told how long each answer took.
+func produceThrough(ctx context.Context, r *rig, s *server, connections int, answered func(time.Duration)) error {
 	callers, err := s.callers(ctx, r.l, "/api/v2/metrics", connections)
 	if err != nil {
 		return err
 	}
+	begun := make([]int64, connections)
 	for slot, ca := range callers {
-		ca.done = func([]byte) { r.acked(slot) }
+		ca.done = func([]byte) {
+			if answered != nil {
+				answered(time.Duration(now() - begun[slot]))
+			}
+			r.acked(slot)
+		}
 	}
 	r.send = func(slot int, n, at int64) {
 		ca := callers[slot]
+		begun[slot] = at
 		ca.body = appendMetrics(ca.body[:0], n, at, r.group)
 		ca.post(ca.body)
 	}
