@@ -83,6 +83,7 @@ func (s *session) write(b []byte, pos int64, key string) bool {
 func (out *output) slow() bool { return len(out.queue) > 0 && !out.corked }
 
 // queues are empty ones with room, for corked outputs; joints are buffers for small frames.
+// They hold nothing of other types.
 var (
 	queues = sync.Pool{New: func() any { return new([]waiting) }}
 	joints = sync.Pool{New: func() any { return new([]byte) }}
@@ -96,7 +97,7 @@ func (s *session) cork() *[]waiting {
 	if len(out.queue) > 0 || out.closing {
 		return nil // what is written waits anyway, or is dropped
 	}
-	q := queues.Get().(*[]waiting) //nolint:errcheck // there is nothing else in it
+	q := queues.Get().(*[]waiting)
 	out.corked, out.queue = true, *q
 	return q
 }
@@ -181,7 +182,7 @@ func (s *session) drain() {
 
 // join copies the first frames of the queue behind each other.
 func (out *output) join() *[]byte {
-	joint := joints.Get().(*[]byte) //nolint:errcheck // there is nothing else in it
+	joint := joints.Get().(*[]byte)
 	b := (*joint)[:0]
 	for i := range out.queue {
 		w := &out.queue[i]
