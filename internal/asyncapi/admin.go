@@ -65,8 +65,8 @@ func (s *set) addAdmin(c *event.Catalogue) {
 				"timestamp": object{"type": "string", "pattern": `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$`, "description": "UTC, seconds, no zone."},
 			}),
 		}
-		if len(k.Sample) > 0 {
-			m.examples = []any{object{"type": k.Type, "payload": k.Sample, "timestamp": sampleTime[:19], "id": sampleEvent, "occurred_at": sampleTime}}
+		if sample := sampleOf(k); sample != nil {
+			m.examples = []any{object{"type": k.Type, "payload": sample, "timestamp": sampleTime[:19], "id": sampleEvent, "occurred_at": sampleTime}}
 		}
 		s.add(adminPath, m)
 		names = append(names, m.name)

@@ -19,7 +19,7 @@ func catalogue(t *testing.T) *event.Catalogue {
 	t.Helper()
 	c, err := event.NewCatalogue(
 		event.Custom{Type: "order.paid", Schema: json.RawMessage(`{"$defs": {"n": {"type": "integer"}}, "properties": {"total": {"$ref": "#/$defs/n"}}}`), Sample: json.RawMessage(`{"total": 3}`)},
-		event.Custom{Type: "order.lost"}, event.Custom{Type: "order.any", Schema: json.RawMessage(`true`)},
+		event.Custom{Type: "order.lost"}, event.Custom{Type: "order.any", Schema: json.RawMessage(`true`), Sample: json.RawMessage{}},
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestExamplesAreAsTheirSchemasSay(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		examples, _ := at(m, "examples").([]any)
-		if len(examples) == 0 && !strings.HasSuffix(name, ".order.lost") && !strings.HasSuffix(name, ".order.any") {
+		if len(examples) == 0 {
 			t.Errorf("%s has no example", name)
 		}
 		for _, e := range examples {

@@ -127,9 +127,9 @@ func (s *set) addEvents(c *event.Catalogue) {
 				"data":     data,
 			}),
 		}
-		if len(k.Sample) > 0 {
+		if sample := sampleOf(k); sample != nil {
 			m.examples = []any{object{
-				"type": "event", "id": sampleEvent, "timestamp": sampleTime, "event": k.Type, "channel": k.Channel, "seq": 48211, "data": k.Sample,
+				"type": "event", "id": sampleEvent, "timestamp": sampleTime, "event": k.Type, "channel": k.Channel, "seq": 48211, "data": sample,
 			}}
 		}
 		s.add(gatewayPath, m)
@@ -145,6 +145,18 @@ func (s *set) addEvents(c *event.Catalogue) {
 			s.operations[name].(object)["x-permissions"] = append([]string{}, ch.Permissions...)
 		}
 	}
+}
+
+// sampleOf is a payload of a type: of an operator's type without a sample, an empty one if
+// that will do, else nil.
+func sampleOf(k *event.Kind) json.RawMessage {
+	if len(k.Sample) > 0 {
+		return k.Sample
+	}
+	if empty := json.RawMessage(`{}`); k.Check(empty) == nil {
+		return empty
+	}
+	return nil
 }
 
 // embedded is the schema of a type's payloads as a part of the document: it names no
