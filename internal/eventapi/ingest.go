@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -203,6 +204,9 @@ func (a *API) submission(c *gateway.Caller, in *submitted, at string) (s gateway
 	if err := data.Compact(jsontext.PreserveRawStrings(false)); err != nil { // text is stored as it is meant
 		return s, fmt.Errorf("compact payload: %w", err)
 	}
+	if n := unusable(data); n != "" {
+		return s, invalid(at+name, apierror.Invalid, fmt.Sprintf("has a number that readers cannot take: %.20s", n))
+	}
 	if err := k.Check(data); err != nil {
 		var wrong *event.PayloadError
 		if errors.As(err, &wrong) {
@@ -231,6 +235,34 @@ func (a *API) submission(c *gateway.Caller, in *submitted, at string) (s gateway
 		s.ID = gateway.EventID(c.Subject, id)
 	}
 	return s, nil
+}
+
+// maxDigits bounds integers.
+const maxDigits = 1000
+
+// unusable returns a number in v that is no double, or an integer with too many digits:
+// readers could not take it, and for those that compute with it exactly it would be a load.
+func unusable(v jsontext.Value) string {
+	d := jsontext.NewDecoder(bytes.NewReader(v))
+	for {
+		t, err := d.ReadToken()
+		if err != nil {
+			return "" // the end: v is valid
+		}
+		if t.Kind() != '0' {
+			continue
+		}
+		text := t.String()
+		if strings.ContainsAny(text, ".eE") {
+			_, power, _ := strings.Cut(strings.ToLower(text), "e")
+			tiny, _ := strconv.Atoi(power) // a large one is no double
+			if _, err := strconv.ParseFloat(text, 64); err != nil || len(text) > maxDigits || tiny < -maxDigits || len(power) > 5 {
+				return text
+			}
+		} else if len(text) > maxDigits {
+			return text
+		}
+	}
 }
 
 // text reads a string without control characters, empty if it is missing or null.

@@ -127,7 +127,7 @@ func (s *session) receiveAdmin(b []byte) bool {
 		}
 	case "pong":
 	case "subscribe", "resume":
-		if s.rate.take(s.g.now(), s.g.o.MessagesPerMinute) != paceOK || s.busy && len(s.inbox) >= maxInbox {
+		if s.rate.take(s.g.now(), s.g.o.MessagesPerMinute) != paceOK || s.busy && s.full() {
 			s.garbage()
 			break
 		}
@@ -152,6 +152,27 @@ func (s *session) receiveAdmin(b []byte) bool {
 		s.garbage()
 	}
 	return !s.out.closing
+}
+
+// Strangers may have little on their way until it is known who they are (guarantees.md S22).
+const (
+	strangersMessage = 4 << 10
+	strangersInbox   = 8
+)
+
+// adminLimit bounds the next message.
+func (s *session) adminLimit() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateOpen {
+		return min(strangersMessage, s.g.o.FrameBytes)
+	}
+	return s.g.o.FrameBytes
+}
+
+// full tells whether no more messages may wait; s.mu is held.
+func (s *session) full() bool {
+	return len(s.inbox) >= maxInbox || s.state != stateOpen && len(s.inbox) >= strangersInbox
 }
 
 // garbage counts a message that makes no sense; s.mu is held.

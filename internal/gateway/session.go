@@ -88,7 +88,12 @@ type peer struct {
 }
 
 // MessageLimit implements transport.Session.
-func (s *session) MessageLimit() int { return s.g.o.FrameBytes }
+func (s *session) MessageLimit() int {
+	if s.form == formAdmin {
+		return s.adminLimit()
+	}
+	return s.g.o.FrameBytes
+}
 
 // Flush implements transport.Session.
 func (s *session) Flush() {}

@@ -278,3 +278,63 @@ func TestAdminSocketExtensions(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// event-gateway.md §15: pings of the protocol, none of the application; 1001 after silence.
+func TestAdminSocketLiveness(t *testing.T) {
+	in := servertest.Start(t, servertest.Config(`{"gateway": {"ping_interval": "1s", "pong_timeout": "3s"}}`))
+	pings := make(chan struct{}, 100)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c, resp, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(in.URL, "http")+"/ws?token="+in.APIKey, &websocket.DialOptions{
+		OnPingReceived: func(context.Context, []byte) bool {
+			pings <- struct{}{}
+			return len(pings) < 4 // then it answers no more
+		},
+	})
+	if resp != nil && resp.Body != nil {
+		_ = resp.Body.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.CloseNow() })
+	s := &socket{t, c}
+	s.want(adminWelcome)
+	began := time.Now()
+	s.ends(1001, "no sign of life")
+	if n, took := len(pings), time.Since(began); n < 5 || took < 5*time.Second {
+		t.Errorf("%d pings, closed after %v", n, took)
+	}
+}
+
+// What a connection gets is what its key may read.
+func TestAdminSocketShowsWhatTheKeyMayRead(t *testing.T) {
+	in := servertest.Start(t)
+	key, _ := newKey(t, in, "read:tickets")
+	s := dialGateway(t, in, "/ws?token="+key, nil)
+	s.want(adminWelcome)
+	_, token := signUp(t, in, "anna")
+	openTicket(t, in, token, "mine")
+	if got := s.next(); !strings.HasPrefix(got, `{"type":"ticket.created"`) {
+		t.Errorf("%s", got)
+	}
+	s.send(`{"type":"subscribe","events":["user.created"]}`)
+	s.want(`{"type":"error","code":"invalid_request","message":"events: you may not read user.created"}`)
+	s.send(`{"type":"subscribe","events":["*.created"]}`)
+	s.want(`{"type":"subscribed","events":["*.created"]}`)
+	signUp(t, in, "bert")
+	openTicket(t, in, token, "again")
+	if got := s.next(); !strings.HasPrefix(got, `{"type":"ticket.created"`) {
+		t.Errorf("%s", got)
+	}
+}
+
+// guarantees.md S22, for who has not said who it is yet.
+func TestS22_AdminSocketOfStrangers(t *testing.T) {
+	in := servertest.Start(t)
+	began := time.Now()
+	dialGateway(t, in, "/ws", nil).ends(1008, "Unauthorized: No token provided")
+	if time.Since(began) > 10*time.Second {
+		t.Errorf("a stranger lives %v", time.Since(began))
+	}
+}
