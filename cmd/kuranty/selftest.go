@@ -317,7 +317,7 @@ func worth(o *config.ChannelOptions) (n int) {
 func allow(err error, keys map[int]string) error {
 	var refused *client.Error
 	if errors.As(err, &refused) {
-		if key, ok := keys[refused.Code]; ok {
+		if key := keys[refused.Code]; key != "" {
 			return skip("the configuration does not allow it: " + key)
 		}
 	}

@@ -43,7 +43,7 @@ func (t *selftest) chat() {
 		ID int64 `json:"id"`
 	}
 	if !t.step("chat: make a group", func(ctx context.Context) (string, error) {
-		if err := who.rest.Call(ctx, http.MethodPost, who.chats, who.group, &group); err != nil {
+		if err := t.make(ctx, &who.rest, who.chats, who.group, &group); err != nil {
 			return "", err
 		}
 		t.undo = append(t.undo, func(ctx context.Context) error {
@@ -73,12 +73,19 @@ func (t *selftest) chat() {
 			}
 			return who.rest.Call(ctx, http.MethodPost, fmt.Sprintf("%s/%d/messages", who.chats, group.ID), body, nil)
 		},
-		keys: keysOf{publish: "chat.compat.windi.enabled"},
 	}
 	x.run()
 	if x.subscribed {
 		x.end()
 	}
+}
+
+// make calls an operation that makes what is to be deleted again. An interruption waits for
+// its answer, without which nobody would know what that is.
+func (t *selftest) make(ctx context.Context, rest *client.REST, path string, in, result any) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.cmd.Wait)
+	defer cancel()
+	return rest.Call(ctx, http.MethodPost, path, in, result)
 }
 
 // logIn begins a session of the account that was named.
@@ -96,7 +103,7 @@ func (t *selftest) logIn(ctx context.Context) (tester, error) {
 		} `json:"user"`
 	}
 	rest := client.REST{URL: t.url}
-	if err := rest.Call(ctx, http.MethodPost, "/auth/login", map[string]any{"login": t.cmd.Login, "password": password}, &session); err != nil {
+	if err := t.make(ctx, &rest, "/auth/login", map[string]any{"login": t.cmd.Login, "password": password}, &session); err != nil {
 		return tester{}, fmt.Errorf("log in as %s: %w", t.cmd.Login, err)
 	}
 	rest.Token = session.AccessToken
@@ -121,7 +128,7 @@ func (t *selftest) makePerson(ctx context.Context) (tester, error) {
 	var person struct {
 		ID int64 `json:"id"`
 	}
-	err := rest.Call(ctx, http.MethodPost, "/admin/users", map[string]any{"username": t.mark, "name": "kuranty selftest"}, &person)
+	err := t.make(ctx, &rest, "/admin/users", map[string]any{"username": t.mark, "name": "kuranty selftest"}, &person)
 	if refused := (*client.RefusedError)(nil); errors.As(err, &refused) && refused.Status == http.StatusForbidden {
 		return tester{}, skip("the API key may not make accounts (scope admin); give --login and --password=-")
 	}

@@ -30,7 +30,7 @@ type exam struct {
 	data func(mark string) json.RawMessage
 	// serverPublish publishes as the application would.
 	serverPublish func(ctx context.Context, data json.RawMessage) error
-	keys          keysOf
+	keys          keysOf // empty where the configuration must allow it
 
 	conn       *client.Conn
 	subscribed bool
@@ -94,7 +94,10 @@ func (x *exam) run() {
 
 // recovery cuts the connection, has something published meanwhile and comes back.
 func (x *exam) recovery(ctx context.Context) (string, error) {
-	if !x.place.Recoverable {
+	switch {
+	case !x.place.Recoverable && x.keys.recovery == "":
+		return "", errors.New("the server says that the channel has no recovery")
+	case !x.place.Recoverable:
 		return "", skip("the configuration does not allow it: " + x.keys.recovery)
 	}
 	x.conn.Cut()
