@@ -24,7 +24,7 @@ func (s *Service) Export(ctx context.Context, user int64, write func(name string
 	}
 	list := make([]exported, len(found))
 	for i, m := range found {
-		list[i] = exported{m.ID, m.Title, m.Affected, time.UnixMilli(m.CreatedAt).UTC().Format(time.RFC3339Nano), m.CreatedBy == actor, m.StartedBy == actor, m.EndedBy == actor}
+		list[i] = exported{m.ID, m.Title, m.Affected, time.UnixMilli(m.CreatedAt).UTC().Format("2006-01-02T15:04:05.000Z07:00"), m.CreatedBy == actor, m.StartedBy == actor, m.EndedBy == actor}
 	}
 	return write("maintenance", list)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/kuranty/kuranty/event"
 )
@@ -181,4 +180,4 @@ func (p Personal) Export(ctx context.Context, user int64, write func(name string
 	return err
 }
 
-func stamp(ms int64) string { return at(ms).Format(time.RFC3339) }
+func stamp(ms int64) string { return at(ms).Format("2006-01-02T15:04:05.000Z07:00") }

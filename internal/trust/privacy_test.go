@@ -66,7 +66,7 @@ func TestExport(t *testing.T) {
 		n.begin(boris.Caller, trust.Phone, "")
 		got := n.export(anna)
 		for name, texts := range map[string][]string{
-			"identity":        {anna.ID, anna.name, "Анна С.", anna.fingerprint(), anna.public(), `"reputation":0.35`, "2026-05-01T12:00:00Z"},
+			"identity":        {anna.ID, anna.name, "Анна С.", anna.fingerprint(), anna.public(), `"reputation":0.35`, "2026-05-01T12:00:00.000Z"},
 			"verifications-1": {`"challenge"`, `"member"`, boris.ID, `"verified"`},
 		} {
 			for _, text := range texts {
