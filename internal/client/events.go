@@ -81,7 +81,7 @@ func (o *EventsOptions) follow(ctx context.Context) (connected bool, err error) 
 	}
 	late := time.AfterFunc(dialTimeout, cancel)
 	defer late.Stop()
-	resp, err := http.DefaultClient.Do(req) //nolint:gosec // the user named the server
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return false, unreachable(u, err)
 	}

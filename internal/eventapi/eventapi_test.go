@@ -76,7 +76,8 @@ func TestR35_PanicsEndTheirRequest(t *testing.T) {
 	var log bytes.Buffer
 	h := serve(t, &kept{panic: true}, emptyLog{}, &log)
 	for _, c := range []struct{ method, path, body string }{
-		{http.MethodPost, "/v1/events", `{"type":"order.paid","data":{}}`}, {http.MethodGet, "/v1/events", ""},
+		{http.MethodPost, "/v1/events", `{"type":"order.paid","data":{}}`},
+		{http.MethodGet, "/v1/events", ""},
 		{http.MethodGet, "/v1/events/evt_01JNB3C7Q9V5T2M8K4X6Z0R1WD", ""},
 	} {
 		w := do(t, h, c.method, c.path, c.body)

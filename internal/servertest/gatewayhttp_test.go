@@ -199,7 +199,12 @@ func TestIngestRefusals(t *testing.T) {
 		{key, `{"type":"order.created","data":{"number":1},"ordering_key":5}`, 422, "ordering_key"},
 		{key, `{"type":"order.created","data":{"number":1},"colour":"red"}`, 422, "colour"},
 		{key, `{"type":"order.created","type":"order.created","data":{"number":1}}`, 400, "body"},
-		{key, `[]`, 422, "body"}, {key, `[1]`, 422, "0.event"}, {key, `5`, 422, "event"}, {key, `"x"`, 422, "event"}, {key, ``, 400, "body"}, {key, `{`, 400, "body"},
+		{key, `[]`, 422, "body"},
+		{key, `[1]`, 422, "0.event"},
+		{key, `5`, 422, "event"},
+		{key, `"x"`, 422, "event"},
+		{key, ``, 400, "body"},
+		{key, `{`, 400, "body"},
 		{key, "{\"type\":\"order.created\",\"data\":{\"number\":1,\"x\":\"\xff\"}}", 400, "body"},
 		{key, `[` + strings.Repeat(`{"type":"order.created","data":{"number":1}},`, 100) + `{"type":"order.created","data":{"number":1}}]`, 422, "body"},
 	} {
