@@ -210,6 +210,7 @@ func (s *Server) places() string {
 	line(s.front.api != nil, s.front.prefix+"/{method}", "the server API: POST with X-API-Key")
 	if b := s.backend; b != nil {
 		line(true, "/api/v2  /docs/", "chat: our REST API, and its operations; /openapi.json for programs")
+		line(s.cfg.Gateway.Enabled, "/v1/ws  /v1/events  /ws", "everything that happens, as events; /v1/asyncapi.json for programs")
 		line(s.cfg.Chat.Compat.Windi.Enabled, "/api/v1", "chat for clients of the WinDI guide")
 		line(b.chequite != nil, "/api/chats …", "chat for clients of the chequite package")
 	}
