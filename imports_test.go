@@ -88,7 +88,7 @@ var allowed = map[string][]string{
 	"internal/clocktest":  {},                                                       // clocks that somebody sets, for tests
 	// Its commands call a running server (client), make and check tokens (identity), and look
 	// at, back up and restore a database whose server may be down (store).
-	"cmd/kuranty":   {"internal/server", "internal/config", "internal/bench", "internal/client", "internal/identity", "internal/store"},
+	"cmd/kuranty":   {"internal/server", "internal/config", "internal/bench", "internal/client", "internal/identity", "internal/store", "protocol"},
 	"docs/examples": {}, // what others write against the gateway, so it knows nothing of ours
 }
 
