@@ -1,4 +1,4 @@
-// Command gateway follows the event gateway:
+// Command examples follows the event gateway:
 //
 //	go run gateway.go ws://127.0.0.1:8000 TOKEN [--live] CHANNEL…
 //
