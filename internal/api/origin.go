@@ -46,7 +46,7 @@ func (o origins) allow(r *http.Request, origin string) bool {
 
 // The headers that other origins may send and read (chat-api.md §0.12).
 const (
-	requestHeaders = "Authorization, Content-Type, Idempotency-Key, X-Client, X-Request-Id, X-Requested-With, X-Timezone"
+	requestHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-API-Key, X-Client, X-Request-Id, X-Requested-With, X-Timezone"
 	exposedHeaders = "Idempotency-Replayed, Retry-After, X-Error-Code, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id"
 )
 

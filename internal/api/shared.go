@@ -44,3 +44,17 @@ func (a *API) Around(next http.Handler) http.Handler {
 		}
 	})
 }
+
+// AroundStream is [API.Around] for a reply that goes on and on: nothing gathers what it says.
+func (a *API) AroundStream(next http.Handler) http.Handler {
+	allowed, err := newOrigins(a.o.Origins)
+	if err != nil {
+		panic(err) // New has checked them
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(apierror.HeaderRequestID, apierror.RequestID(r))
+		if !allowed.cors(w, r) {
+			next.ServeHTTP(w, r)
+		}
+	})
+}

@@ -147,9 +147,6 @@ func translate(err error) *apierror.Error {
 		e.Details = map[string]any{"earliest": lost.Earliest}
 		return e
 	case errors.As(err, &storm):
-		if storm.Retry == 0 {
-			return apierror.New(apierror.Unauthorized, err)
-		}
 		return &apierror.Error{Code: apierror.RateLimited, RetryAfter: time.Duration(storm.Retry) * time.Second, Cause: err}
 	case errors.As(err, &conflict):
 		e := apierror.New(apierror.IdempotencyConflict, err)

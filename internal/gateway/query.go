@@ -221,7 +221,7 @@ func (g *Gateway) Find(ctx context.Context, c Caller, id string, cloud bool) (sh
 
 // Identify returns who makes a request: by its headers, and if address is true also by what
 // its address says. The errors are those of [Accounts], [ErrNoCredential], and a
-// [*StormError] for who has shown too many that were not good.
+// [*StormError] for one more that is not good of an address that has shown too many.
 func (g *Gateway) Identify(r *http.Request, address bool) (Caller, error) {
 	c := g.credentialOf(r)
 	if !address {
@@ -231,23 +231,27 @@ func (g *Gateway) Identify(r *http.Request, address bool) (Caller, error) {
 		return Caller{}, ErrNoCredential
 	}
 	who := peerOf(r, c)
-	if status, retry := g.guard.refuses(who.addr, who.hash, g.now()); status != 0 {
-		return Caller{}, &StormError{retry}
+	status, retry := g.guard.refuses(who.addr, who.hash, g.now())
+	if status == http.StatusUnauthorized {
+		return Caller{}, ErrInvalid
 	}
-	if c.ticket {
-		caller, ok := g.tickets.take(c.text, g.now())
-		if !ok {
-			g.guard.failed(who.addr, who.hash, g.now())
-			return Caller{}, ErrInvalid
-		}
-		return g.o.Accounts.Refresh(r.Context(), caller)
+	var caller Caller
+	var err error
+	if !c.ticket {
+		caller, err = g.o.Accounts.Authenticate(r.Context(), c.text)
+	} else if ticket, ok := g.tickets.take(c.text, g.now()); ok {
+		caller, err = g.o.Accounts.Refresh(r.Context(), ticket)
+	} else {
+		err = ErrInvalid
 	}
-	caller, err := g.o.Accounts.Authenticate(r.Context(), c.text)
 	switch {
-	case err != nil && known(err):
-		g.guard.failed(who.addr, who.hash, g.now())
 	case err == nil:
 		g.guard.passed(who.addr, who.hash)
+	case known(err):
+		g.guard.failed(who.addr, who.hash, g.now())
+		if status != 0 { // one good credential is not held up by others of its address that are not
+			return Caller{}, &StormError{retry}
+		}
 	}
 	return caller, err
 }
@@ -255,8 +259,7 @@ func (g *Gateway) Identify(r *http.Request, address bool) (Caller, error) {
 // ErrNoCredential means that a request shows none.
 var ErrNoCredential = errors.New("no credential")
 
-// StormError means that too many credentials were not good; Retry is in seconds, 0 if it is
-// one and the same credential.
+// StormError means that too many credentials were not good; Retry is in seconds.
 type StormError struct{ Retry int }
 
 func (e *StormError) Error() string { return "too many failed authentications" }

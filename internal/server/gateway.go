@@ -85,7 +85,7 @@ func (s *Server) handleGateway(mux *http.ServeMux) {
 		mux.Handle(path, b.api.Around(h))
 	}
 	for path, h := range streams {
-		mux.Handle(path, h)
+		mux.Handle(path, b.api.AroundStream(h))
 	}
 }
 

@@ -279,6 +279,9 @@ func TestS21_EventsOverHTTP(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = res.Body.Close()
+			if own := origin == "" || origin == "null"; !own && good && res.Header.Get("Access-Control-Allow-Origin") != origin {
+				t.Errorf("%s %s from %q may not be read: %v", c.method, c.path, origin, res.Header)
+			}
 			if (res.StatusCode < 300) != good || !good && res.StatusCode != 403 {
 				t.Errorf("%s %s from %q: %d", c.method, c.path, origin, res.StatusCode)
 			}
@@ -675,5 +678,22 @@ func TestS33_EventAnswersTellNothing(t *testing.T) {
 	dialGateway(t, in, "/ws?token="+canary, nil).ends(1008, "Unauthorized: Invalid token")
 	if strings.Contains(strings.ReplaceAll(in.Log(), "/v1/events/"+canary, ""), canary) {
 		t.Errorf("the log has the credential:\n%s", in.Log())
+	}
+}
+
+// event-gateway.md §1, rule 6, over HTTP: guessing is bounded, and no good key is held up by it.
+func TestEventsStormGuard(t *testing.T) {
+	in := servertest.Start(t)
+	get := func(token string) reply {
+		return request(t, in.URL, person{token: token}, http.MethodGet, "/v1/events", "", nil)
+	}
+	for i := range 60 {
+		r := get("guess" + strconv.Itoa(i))
+		if i < 50 && r.status != 401 || i >= 50 && (r.status != 429 || r.retry == "") {
+			t.Fatalf("%d: %d %s", i, r.status, r.body)
+		}
+	}
+	if r := get(in.APIKey); r.status != 200 {
+		t.Errorf("a good key: %d %s", r.status, r.body)
 	}
 }
