@@ -64,7 +64,7 @@ type session struct {
 	pos, lastSent int64
 	inbox         []*frame
 	revoked       int64 // the gateway's count when the credential was looked at
-	busy          bool // a message is being answered by a goroutine
+	busy          bool  // a message is being answered by a goroutine
 	rate          bucket
 	strikes       strikes
 	due           int64 // the tick at which to look after it

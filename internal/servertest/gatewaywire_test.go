@@ -222,6 +222,10 @@ func TestGatewaySubscriptions(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 	}
+	fourth := publish(t, in, "order.created", map[string]any{"number": 3})
+	if m := s.hear(); m.ID != fourth {
+		t.Errorf("%+v", m)
+	}
 }
 
 // Limits at their exact values (S23), and every cause of 4003 and 4004.
