@@ -63,6 +63,7 @@ type session struct {
 	// pos is up to where a reader of the log has read, lastSent the newest event sent.
 	pos, lastSent int64
 	inbox         []*frame
+	inboxBytes    int
 	revoked       int64 // the gateway's count when the credential was looked at
 	busy          bool  // a message is being answered by a goroutine
 	rate          bucket
@@ -87,10 +88,22 @@ type peer struct {
 	hash string // of the credential in the request, for the guard; "" without one
 }
 
+// Bounds of who has not said who they are (guarantees.md S22): of a message, and of all that
+// wait while a credential is looked at.
+const (
+	strangersFrame = 16 << 10
+	strangersBytes = 32 << 10
+)
+
 // MessageLimit implements transport.Session.
 func (s *session) MessageLimit() int {
 	if s.form == formAdmin {
 		return s.adminLimit()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateOpen {
+		return min(strangersFrame, s.g.o.FrameBytes)
 	}
 	return s.g.o.FrameBytes
 }
@@ -177,11 +190,11 @@ func (s *session) Receive(b []byte) bool {
 		return !s.out.closing
 	}
 	if s.busy {
-		if len(s.inbox) >= maxInbox {
+		if len(s.inbox) >= maxInbox || s.state != stateOpen && s.inboxBytes+len(b) > strangersBytes {
 			s.strike(f.ID, "too many messages wait for an answer")
 			return !s.out.closing
 		}
-		s.inbox = append(s.inbox, &f)
+		s.inbox, s.inboxBytes = append(s.inbox, &f), s.inboxBytes+len(b)
 		return true
 	}
 	s.answer(&f)
@@ -266,7 +279,7 @@ func (s *session) later(work func(ctx context.Context)) {
 			s.answer(f) // may make s busy again, with a goroutine of its own
 		}
 		if len(s.inbox) == 0 {
-			s.inbox = nil
+			s.inbox, s.inboxBytes = nil, 0
 		}
 	})
 	if !started {

@@ -485,3 +485,19 @@ func FuzzR35_GatewayFrames(f *testing.F) {
 		enter(t, in, in.APIKey, "")
 	})
 }
+
+// Before it is known who is there, a message has at most 16 KiB (S22).
+func TestS22_GatewayStrangers(t *testing.T) {
+	in := servertest.Start(t)
+	ping := func(size int) string {
+		text := `{"type":"ping","x":""}`
+		return strings.Replace(text, `""`, `"`+strings.Repeat("x", size-len(text))+`"`, 1)
+	}
+	s := dialGateway(t, in, "/v1/ws", nil)
+	s.send(ping(16 << 10))
+	if m := s.hear(); m.Type != "pong" {
+		t.Errorf("16 KiB: %+v", m)
+	}
+	s.send(ping(16<<10 + 1))
+	s.closed(1009, "1009")
+}
