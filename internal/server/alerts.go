@@ -193,6 +193,7 @@ func (i inspector) Inspect(ctx context.Context, deep bool) (*alerts.Facts, error
 	on(&f.Unexpiring, sub.Enabled && !sub.RequireExp, "client.subscription_token.require_exp")
 	on(&f.Unexpiring, c.Auth.Mode != string(identity.Builtin) && !ext.RequireExp, "auth.external.require_exp")
 	on(&f.QuerySecrets, c.HTTPAPI.QueryKey && !c.HTTPAPI.Disabled, "http_api.query_key")
+	on(&f.QuerySecrets, c.Gateway.QueryToken && c.Gateway.Enabled, "gateway.query_token")
 	on(&f.Anonymous, cl.AllowAnonymousConnectWithoutToken, "client.allow_anonymous_connect_without_token")
 	on(&f.Anonymous, now.Channel.WithoutNamespace.AllowPublishForAnonymous, "channel.without_namespace.allow_publish_for_anonymous")
 	for k := range now.Channel.Namespaces {
