@@ -332,8 +332,11 @@ func (g *Gateway) Disconnect(id string) (found bool) {
 	for _, s := range g.hub.all() {
 		if s.id == id {
 			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.out.closing { // it is as good as gone
+				return false
+			}
 			s.end(closeNormal, "closed by an administrator")
-			s.mu.Unlock()
 			return true
 		}
 	}
