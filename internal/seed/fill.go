@@ -45,12 +45,18 @@ func (e *TakenError) Error() string { return "somebody has the username " + e.Us
 // Check returns a [*TakenError] if [Fill] would fail because of who is there.
 func Check(ctx context.Context, accounts *identity.Accounts) error {
 	for _, who := range cast {
-		list, err := accounts.ListAccounts(ctx, identity.Operator("demo"), identity.AccountQuery{Search: who.username, Limit: 200})
-		if err != nil {
-			return fmt.Errorf("look for %s: %w", who.username, err)
-		}
-		if slices.ContainsFunc(list, func(a identity.Account) bool { return a.Username == who.username }) {
-			return &TakenError{who.username}
+		for q := (identity.AccountQuery{Search: who.username, Limit: 200}); ; {
+			list, err := accounts.ListAccounts(ctx, identity.Operator("demo"), q)
+			if err != nil {
+				return fmt.Errorf("look for %s: %w", who.username, err)
+			}
+			if slices.ContainsFunc(list, func(a identity.Account) bool { return a.Username == who.username }) {
+				return &TakenError{who.username}
+			}
+			if len(list) < q.Limit {
+				break
+			}
+			q.After = list[len(list)-1].ID
 		}
 	}
 	return nil

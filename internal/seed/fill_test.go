@@ -2,6 +2,7 @@ package seed_test
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -44,6 +45,24 @@ func open(t *testing.T, driver string) (*store.Store, seed.Into) {
 	}
 	t.Cleanup(func() { into.Files.Close() })
 	return st, into
+}
+
+// Who has a name is found behind however many others whose names contain it.
+func TestCheckAmongMany(t *testing.T) {
+	_, into := open(t, store.SQLite)
+	for i := range 201 {
+		name := fmt.Sprintf("anna%d", i)
+		if i == 200 {
+			name = "anna"
+		}
+		if _, err := into.Accounts.CreateAccount(t.Context(), identity.Operator("test"), identity.AccountSpec{Username: &name, Name: &name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var taken *seed.TakenError
+	if err := seed.Check(t.Context(), into.Accounts); !errors.As(err, &taken) || taken.Username != "anna" {
+		t.Errorf("somebody is called anna: %v", err)
+	}
 }
 
 // What is filled in is what people could have done: nothing is wrong with the database,
