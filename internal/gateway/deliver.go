@@ -95,17 +95,18 @@ func (o *occurrence) frame(as form, framing realtime.Framing, source string) []b
 		}
 	}
 	var text []byte
+	payload := fitting(o.event, o.payload)
 	switch as {
 	case formCloud:
-		text = appendCloudEvent(nil, o.kind, o.event, o.payload, source)
+		text = appendCloudEvent(nil, o.kind, o.event, payload, source)
 	case formAdmin:
-		text = appendAdminEvent(nil, o.kind, o.event, o.payload)
+		text = appendAdminEvent(nil, o.kind, o.event, payload)
 	case formStream:
-		text = appendStreamed(o.event, appendEvent(nil, o.kind, o.event, o.payload, o.replay))
+		text = appendStreamed(o.event, appendEvent(nil, o.kind, o.event, payload, o.replay))
 	case formStreamCloud:
-		text = appendStreamed(o.event, appendCloudEvent(nil, o.kind, o.event, o.payload, source))
+		text = appendStreamed(o.event, appendCloudEvent(nil, o.kind, o.event, payload, source))
 	default:
-		text = appendEvent(make([]byte, 0, len(o.payload)+256), o.kind, o.event, o.payload, o.replay)
+		text = appendEvent(make([]byte, 0, len(payload)+256), o.kind, o.event, payload, o.replay)
 	}
 	b := framing.AppendFrame(make([]byte, 0, len(text)+10), text)
 	o.frames = append(o.frames, framed{as, framing, b})

@@ -235,15 +235,20 @@ type problem struct {
 	ReconnectAfter int64 `json:"reconnectAfter,omitempty"`
 }
 
-// maxPayload is how large an event's message may be; one of the documented clients takes
+// maxMessage is how large an event's message may be; one of the documented clients takes
 // up to 1 MiB.
 const maxMessage = 512 << 10
 
+// fitting is the payload of an event for a message: itself, or where it is shown whole.
+func fitting(e *event.Event, payload []byte) []byte {
+	if len(payload) <= maxMessage-1024 {
+		return payload
+	}
+	return fmt.Appendf(nil, `{"truncated":true,"href":"/v1/events/%s"}`, e.ID)
+}
+
 // appendEvent appends the message of an event in the documented form.
 func appendEvent(b []byte, k *event.Kind, e *event.Event, payload []byte, replayed bool) []byte {
-	if len(payload) > maxMessage-1024 {
-		payload = fmt.Appendf(nil, `{"truncated":true,"href":"/v1/events/%s"}`, e.ID)
-	}
 	b = append(append(b, `{"type":"event","id":"`...), e.ID...)
 	b = time.UnixMilli(e.At).UTC().AppendFormat(append(b, `","timestamp":"`...), timeFormat)
 	b = append(append(append(append(b, `","event":"`...), k.Type...), `","channel":"`...), k.Channel...)
@@ -256,9 +261,6 @@ func appendEvent(b []byte, k *event.Kind, e *event.Event, payload []byte, replay
 
 // appendCloudEvent appends an event as CloudEvents 1.0 in JSON.
 func appendCloudEvent(b []byte, k *event.Kind, e *event.Event, payload []byte, source string) []byte {
-	if len(payload) > maxMessage-1024 {
-		payload = fmt.Appendf(nil, `{"truncated":true,"href":"/v1/events/%s"}`, e.ID)
-	}
 	b = append(append(b, `{"specversion":"1.0","id":"`...), e.ID...)
 	b = append(append(b, `","source":`...), encode(source)...)
 	b = append(append(append(b, `,"type":"`...), k.Type...), `"`...)
@@ -275,9 +277,6 @@ const adminTime = "2006-01-02T15:04:05"
 
 // appendAdminEvent appends an event as the admin socket has it (event-gateway.md §15).
 func appendAdminEvent(b []byte, k *event.Kind, e *event.Event, payload []byte) []byte {
-	if len(payload) > maxMessage-1024 {
-		payload = fmt.Appendf(nil, `{"truncated":true,"href":"/v1/events/%s"}`, e.ID)
-	}
 	at := time.UnixMilli(e.At).UTC()
 	b = append(append(b, `{"type":"`...), k.Type...)
 	b = append(append(b, `","payload":`...), payload...)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/kuranty/kuranty/event"
 )
@@ -147,7 +146,7 @@ func (g *Gateway) List(ctx context.Context, c Caller, q *Query) (*Page, error) {
 			}
 			page.Next, pos = o.event.ID, o.event.Pos
 			if wanted, _ := reader.wants(o); wanted && o.visible(&c) {
-				page.Events = append(page.Events, g.render(o, q.Cloud))
+				page.Events = append(page.Events, g.render(o, fitting(o.event, o.payload), q.Cloud))
 			}
 		}
 		if len(found) < pageLength {
@@ -175,7 +174,7 @@ func (g *Gateway) newest(ctx context.Context, reader *session, q *Query, first, 
 		head = after
 		for _, o := range slices.Backward(found) {
 			if wanted, _ := reader.wants(o); wanted && o.visible(&reader.caller) && len(events) < q.Limit {
-				events = append(events, g.render(o, q.Cloud))
+				events = append(events, g.render(o, fitting(o.event, o.payload), q.Cloud))
 			}
 		}
 	}
@@ -183,12 +182,12 @@ func (g *Gateway) newest(ctx context.Context, reader *session, q *Query, first, 
 	return events, nil
 }
 
-// render returns an event as it is shown alone.
-func (g *Gateway) render(o *occurrence, cloud bool) json.RawMessage {
+// render returns an event with a payload as it is shown alone.
+func (g *Gateway) render(o *occurrence, payload []byte, cloud bool) json.RawMessage {
 	if cloud {
-		return appendCloudEvent(nil, o.kind, o.event, o.payload, g.o.Source)
+		return appendCloudEvent(nil, o.kind, o.event, payload, g.o.Source)
 	}
-	return appendEvent(nil, o.kind, o.event, o.payload, false)
+	return appendEvent(nil, o.kind, o.event, payload, false)
 }
 
 // Find returns an event that the caller may see; found is false if there is none.
@@ -210,13 +209,7 @@ func (g *Gateway) Find(ctx context.Context, c Caller, id string, cloud bool) (sh
 	if err != nil || len(page) == 0 || page[0].kind == nothing || !page[0].visible(&c) {
 		return nil, false, err
 	}
-	o := page[0]
-	if len(o.payload) > maxMessage-1024 { // here it is shown whole
-		b := []byte(`{"type":"event","id":"` + o.event.ID + `","event":"` + o.kind.Type + `","channel":"` + o.kind.Channel + `","timestamp":"` +
-			time.UnixMilli(o.event.At).UTC().Format(timeFormat) + `","seq":` + itoa(o.event.Pos) + `,"data":`)
-		return append(append(b, o.payload...), '}'), true, nil
-	}
-	return g.render(o, cloud), true, nil
+	return g.render(page[0], page[0].payload, cloud), true, nil // whole, however large
 }
 
 // Identify returns who makes a request: by its headers, and if address is true also by what

@@ -480,3 +480,29 @@ func TestMoreIsAskedForWhileTheLogIsRead(t *testing.T) {
 		}
 	})
 }
+
+// An event that is too large for a message is told by where it is shown whole, in either
+// form (event-gateway.md §8).
+func TestLargeEventsAreShownWholeAtTheirAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := message(1)
+		e.Type, e.Stream, e.Payload = event.MetricUpdated, "", fmt.Appendf(nil, `{"name":"%s"}`, strings.Repeat("x", 600<<10))
+		b := &book{events: []event.Event{e}}
+		who := gateway.Caller{Subject: "key:1", Permissions: []string{"*"}}
+		h := open(t, b, &people{caller: who})
+		s, c := h.connect("key")
+		says(s, c, `{"type":"subscribe","channels":["analytics"]}`)
+		if _, err := h.Deliver(t.Context(), b.events); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(c.take(), ""); !strings.Contains(got, `"data":{"truncated":true,"href":"/v1/events/`+e.ID+`"}}`) {
+			t.Errorf("the socket gets %.200s", got)
+		}
+		for _, cloud := range []bool{false, true} {
+			shown, found, err := h.Find(t.Context(), who, e.ID, cloud)
+			if err != nil || !found || !strings.HasSuffix(string(shown), `"data":`+string(e.Payload)+"}") || strings.Contains(string(shown), `"specversion":"1.0"`) != cloud {
+				t.Errorf("found %t, %v, as a CloudEvent %t: %.200s", found, err, cloud, shown)
+			}
+		}
+	})
+}
