@@ -21,6 +21,7 @@ type occurrence struct {
 	open    bool
 	replay  bool
 	frames  []framed
+	newest  string // see key
 }
 
 // framed is an event laid out for connections of one kind.
@@ -115,15 +116,18 @@ func (o *occurrence) frame(as form, framing realtime.Framing, source string) []b
 
 // key says of what an event is the newest state.
 func (o *occurrence) key() string {
+	if o.newest != "" {
+		return o.newest
+	}
 	var m map[string]any
 	if json.Unmarshal(o.payload, &m) != nil {
 		return ""
 	}
-	key := o.kind.Type
+	o.newest = o.kind.Type
 	for _, path := range o.kind.Latest {
-		key += "\x00" + fmt.Sprint(at(m, path))
+		o.newest += "\x00" + fmt.Sprint(at(m, path))
 	}
-	return key
+	return o.newest
 }
 
 func at(m map[string]any, path string) any {
@@ -250,9 +254,8 @@ func (g *Gateway) members(ctx context.Context, chat int64, users []int64) (map[i
 // connections concerned.
 func (g *Gateway) watch(e *event.Event) {
 	var p struct {
-		User     int64    `json:"user_id"`
-		Sessions []string `json:"session_ids"`
-		Token    string   `json:"token_id"`
+		User  int64  `json:"user_id"`
+		Token string `json:"token_id"`
 	}
 	switch e.Type {
 	case event.SessionRevoked, event.UserSuspended, event.UserDeleted, event.UserUpdated, event.TokenRevoked:
