@@ -213,7 +213,6 @@ func (s *Server) places() string {
 		line(s.cfg.Gateway.Enabled, "/v1/ws  /v1/events  /ws", "everything that happens, as events; /v1/asyncapi.json for programs")
 		line(s.cfg.Chat.Compat.Windi.Enabled, "/api/v1", "chat for clients of the WinDI guide")
 		line(b.chequite != nil, "/api/chats …", "chat for clients of the chequite package")
-		line(s.cfg.Gateway.Enabled, "/v1/ws  /v1/events  /ws", "what happens: sockets, pages and a stream of events")
 	}
 	line(s.cfg.Health.Enabled, "/health /livez /readyz", "is it well, alive, ready?")
 	line(s.cfg.Prometheus.Enabled, "/metrics", "figures for Prometheus")
