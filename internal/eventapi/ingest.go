@@ -25,7 +25,6 @@ const (
 	maxBody    = 1 << 20
 	maxBatch   = 100
 	maxPayload = 256 << 10
-	maxDepth   = 32
 	maxID      = 128 // bytes
 	maxKey     = 128 // bytes of an ordering key
 	// maxAhead is how far clocks may differ.
@@ -118,8 +117,8 @@ func parseBody(body []byte) (events []submitted, list bool, err error) {
 		return &apierror.Error{Code: apierror.BadRequest, Fields: []apierror.Field{{Name: "body", Reason: apierror.Invalid, Text: detail}}}
 	}
 	body = bytes.TrimLeft(body, " \t\r\n")
-	if deeper(body, maxDepth) {
-		return nil, false, malformed(fmt.Sprintf("is nested deeper than %d", maxDepth))
+	if gateway.TooDeep(body) {
+		return nil, false, malformed(fmt.Sprintf("is nested deeper than %d", gateway.MaxDepth))
 	}
 	list = len(body) > 0 && body[0] == '['
 	if list {
@@ -302,25 +301,4 @@ func (s *submitted) time(field string, now time.Time) (at int64, dated bool, err
 		return 0, false, invalid(field, apierror.Invalid, "is before 2000")
 	}
 	return t.UnixMilli(), true, nil
-}
-
-// deeper counts brackets outside strings before anything is built of them.
-func deeper(b []byte, most int) bool {
-	depth, quoted := 0, false
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if depth++; depth > most {
-				return true
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return false
 }

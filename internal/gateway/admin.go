@@ -114,7 +114,7 @@ type adminFrame struct {
 func (s *session) receiveAdmin(b []byte) bool {
 	s.heard.Store(s.g.tick.Load())
 	var in adminFrame
-	if tooDeep(b) || json.Unmarshal(b, &in) != nil {
+	if TooDeep(b) || json.Unmarshal(b, &in) != nil {
 		in.Type = ""
 	}
 	s.g.metrics.in(in.Type)

@@ -39,8 +39,10 @@ const (
 	maxNames    = 100 // in one frame
 	maxName     = 128 // characters
 	maxID       = 64
-	maxDepth    = 32
 	maxConsumer = 64
+
+	// MaxDepth is how many brackets may be within each other.
+	MaxDepth = 32
 )
 
 // frame is a message of a client. Its fields stand at the top, or in data.
@@ -68,8 +70,8 @@ func (m *malformed) Error() string { return m.detail }
 // parseFrame reads a message. The error is a [*malformed]; the frame has the id even so, if
 // it could be read.
 func parseFrame(b []byte) (f frame, err error) {
-	if tooDeep(b) {
-		return f, &malformed{fmt.Sprintf("the message is nested deeper than %d", maxDepth)}
+	if TooDeep(b) {
+		return f, &malformed{fmt.Sprintf("the message is nested deeper than %d", MaxDepth)}
 	}
 	var top map[string]json.RawMessage
 	if err := json.Unmarshal(b, &top); err != nil || top == nil {
@@ -177,8 +179,9 @@ func names(b json.RawMessage, field string) ([]string, error) {
 	return found, nil
 }
 
-// tooDeep counts brackets outside strings before anything is built of them.
-func tooDeep(b []byte) bool {
+// TooDeep counts brackets outside strings before anything is built of them: more than
+// [MaxDepth] within each other are too many.
+func TooDeep(b []byte) bool {
 	depth, quoted := 0, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
@@ -188,7 +191,7 @@ func tooDeep(b []byte) bool {
 			quoted = !quoted
 		case quoted:
 		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
+			if depth++; depth > MaxDepth {
 				return true
 			}
 		case c == '}' || c == ']':
