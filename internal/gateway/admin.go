@@ -160,16 +160,6 @@ const (
 	strangersInbox   = 8
 )
 
-// adminLimit bounds the next message.
-func (s *session) adminLimit() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state != stateOpen {
-		return min(strangersMessage, s.g.o.FrameBytes)
-	}
-	return s.g.o.FrameBytes
-}
-
 // full tells whether no more messages may wait; s.mu is held.
 func (s *session) full() bool {
 	return len(s.inbox) >= maxInbox || s.state != stateOpen && len(s.inbox) >= strangersInbox
@@ -215,7 +205,8 @@ func (s *session) adminSubscribe(f *frame) {
 			return
 		}
 	}
-	for _, n := range asked(f) {
+	asks := asked(f)
+	for _, n := range asks {
 		switch _, code := s.g.resolve(n, &s.caller); code {
 		case codeUnknown:
 			s.adminRefuse("events: there is no type " + n.text)
@@ -229,7 +220,6 @@ func (s *session) adminSubscribe(f *frame) {
 		s.adminRefuse("events: too many")
 		return
 	}
-	asks := asked(f)
 	s.subs = slices.DeleteFunc(s.subs, func(sub *subscription) bool { return !slices.Contains(asks, sub.name) })
 	s.subscribe(f, filter, -1)
 	list := slices.Compact(s.active().Events)
@@ -263,7 +253,7 @@ func (s *session) adminResume(ctx context.Context, id string) {
 	}
 	if err != nil {
 		s.g.o.Logger.Warn("answer a connection", "connection", s.id, "error", err)
-		s.locked(func() { s.end(1013, "service unavailable") })
+		s.locked(func() { s.end(closeOverload, "service unavailable") })
 		return
 	}
 	if !known || oldest > pos+1 {
@@ -279,7 +269,7 @@ func (s *session) adminResume(ctx context.Context, id string) {
 	n, err := s.g.count(ctx, probe, pos, head.pos)
 	if err != nil {
 		s.g.o.Logger.Warn("answer a connection", "connection", s.id, "error", err)
-		s.locked(func() { s.end(1013, "service unavailable") })
+		s.locked(func() { s.end(closeOverload, "service unavailable") })
 		return
 	}
 	s.locked(func() {

@@ -97,15 +97,15 @@ const (
 
 // MessageLimit implements transport.Session.
 func (s *session) MessageLimit() int {
-	if s.form == formAdmin {
-		return s.adminLimit()
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != stateOpen {
-		return min(strangersFrame, s.g.o.FrameBytes)
+	switch {
+	case s.state == stateOpen:
+		return s.g.o.FrameBytes
+	case s.form == formAdmin:
+		return min(strangersMessage, s.g.o.FrameBytes)
 	}
-	return s.g.o.FrameBytes
+	return min(strangersFrame, s.g.o.FrameBytes)
 }
 
 // Flush implements transport.Session.

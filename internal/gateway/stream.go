@@ -75,7 +75,7 @@ func (g *Gateway) Stream(w http.ResponseWriter, r *http.Request, c Caller, q *Qu
 		s.resumeSubscribe(r.Context(), f, filter)
 		s.locked(func() {
 			if len(s.subs) == 0 { // the database could not be asked, which the client has been told
-				s.end(1013, "service unavailable")
+				s.end(closeOverload, "service unavailable")
 			}
 		})
 	}
