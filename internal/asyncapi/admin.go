@@ -1,6 +1,10 @@
 package asyncapi
 
-import "github.com/kuranty/kuranty/event"
+import (
+	"maps"
+
+	"github.com/kuranty/kuranty/event"
+)
 
 // addAdmin adds the admin socket (event-gateway.md §15 and §16).
 func (s *set) addAdmin(c *event.Catalogue) {
@@ -9,9 +13,7 @@ func (s *set) addAdmin(c *event.Catalogue) {
 	texts := object{"type": "array", "items": text}
 	shape := func(typ string, required []string, more object) object {
 		p := object{"type": object{"const": typ}}
-		for name, schema := range more {
-			p[name] = schema
-		}
+		maps.Copy(p, more)
 		return object{"type": "object", "required": append([]string{"type"}, required...), "properties": p}
 	}
 	for _, m := range []message{

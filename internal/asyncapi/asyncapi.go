@@ -12,6 +12,8 @@ package asyncapi
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -100,18 +102,13 @@ func newDocument(c *event.Catalogue, o Options) *document {
 }
 
 func info(o Options) object {
-	list := make([]object, 0, len(event.Channels)+2)
-	for name := range tags() {
-		list = append(list, ref("tags", name))
-	}
-	sortRefs(list)
 	return object{
 		"title": "Kuranty event gateway", "version": o.Version,
 		"description": "Everything that happens, as a stream of events over WebSocket: `/v1/ws` for services and bots, `/ws` for operators.\n\n" +
 			"`pathname` of a server and `address` of its channel are the same, whole path.",
 		"contact": object{"name": "The Kuranty authors", "url": "https://github.com/kuranty/kuranty"},
 		"license": object{"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
-		"tags":    list,
+		"tags":    refs("tags", slices.Sorted(maps.Keys(tags()))),
 		"externalDocs": object{
 			"description": "The event gateway, for people", "url": "https://github.com/kuranty/kuranty/blob/main/docs/gateway.md",
 		},
@@ -137,11 +134,7 @@ func servers(o Options) object {
 		if path == gatewayPath {
 			schemes = append(schemes, "inBand", "subprotocol")
 		}
-		security := make([]object, len(schemes))
-		for i, name := range schemes {
-			security[i] = ref("securitySchemes", name)
-		}
-		return object{"host": host, "pathname": path, "protocol": protocol(tls), "protocolVersion": "13", "description": what, "security": security}
+		return object{"host": host, "pathname": path, "protocol": protocol(tls), "protocolVersion": "13", "description": what, "security": refs("securitySchemes", schemes)}
 	}
 	return object{
 		"production":      one(host, gatewayPath, !o.Insecure, "The event gateway."),
@@ -153,6 +146,14 @@ func servers(o Options) object {
 
 // ref refers to a component.
 func ref(kind, name string) object { return object{"$ref": "#/components/" + kind + "/" + name} }
+
+func refs(kind string, names []string) []object {
+	list := make([]object, len(names))
+	for i, name := range names {
+		list[i] = ref(kind, name)
+	}
+	return list
+}
 
 // tags are one for each channel of the gateway, and one for what is about none.
 func tags() object {

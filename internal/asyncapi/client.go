@@ -1,14 +1,14 @@
 package asyncapi
 
+import "maps"
+
 // addClient adds what clients of the gateway send, and what is answered.
 func (s *set) addClient() {
 	text := object{"type": "string"}
 	session := []string{"session"}
 	request := func(typ string, required []string, fields object) object {
 		p := object{"type": object{"const": typ}, "id": ref("schemas", "requestId")}
-		for name, schema := range fields {
-			p[name] = schema
-		}
+		maps.Copy(p, fields)
 		return object{"type": "object", "required": append([]string{"type"}, required...), "properties": p}
 	}
 	for _, m := range []message{
@@ -101,9 +101,7 @@ func (s *set) addServer() {
 	text := object{"type": "string"}
 	response := func(action string, statuses, required []string, more object) object {
 		p := object{"action": object{"const": action}, "status": object{"enum": statuses}, "requestId": text}
-		for name, schema := range more {
-			p[name] = schema
-		}
+		maps.Copy(p, more)
 		return envelope("response", nil, object{"data": object{"type": "object", "required": append([]string{"action", "status"}, required...), "properties": p}})
 	}
 	says := func(id string, data object) object {

@@ -1,11 +1,9 @@
 package asyncapi
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 
 	"github.com/kuranty/kuranty/event"
 )
@@ -72,11 +70,7 @@ func (s *set) add(socket string, m message) {
 	if m.correlated {
 		out["correlationId"] = ref("correlationIds", "request")
 	}
-	list := make([]object, len(m.tags))
-	for i, tag := range m.tags {
-		list[i] = ref("tags", tag)
-	}
-	out["tags"] = list
+	out["tags"] = refs("tags", m.tags)
 	s.messages[m.name] = out
 	s.sockets[socket] = append(s.sockets[socket], m.name)
 }
@@ -101,11 +95,7 @@ func channelName(socket string) string {
 func (s *set) operation(name, action, socket, summary string, tags, messages, reply []string) {
 	channel := object{"$ref": "#/channels/" + channelName(socket)}
 	op := object{"action": action, "channel": channel, "summary": summary, "messages": of(socket, messages...)}
-	list := make([]object, len(tags))
-	for i, tag := range tags {
-		list[i] = ref("tags", tag)
-	}
-	op["tags"] = list
+	op["tags"] = refs("tags", tags)
 	if len(reply) > 0 {
 		op["reply"] = object{"channel": channel, "messages": of(socket, reply...)}
 	}
@@ -247,8 +237,4 @@ var parameters = map[string]string{ //nolint:gosec // words about credentials, n
 	"X-API-Key":              "An API key.",
 	"Sec-WebSocket-Protocol": "events.v1 with bearer.<token>; cloudevents.json for events as CloudEvents 1.0.",
 	"Last-Event-ID":          "As lastEventId.",
-}
-
-func sortRefs(list []object) {
-	slices.SortFunc(list, func(a, b object) int { return cmp.Compare(a["$ref"].(string), b["$ref"].(string)) })
 }
