@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/kuranty/kuranty/event"
@@ -166,7 +166,10 @@ func (i inspector) Inspect(ctx context.Context, deep bool) (*alerts.Facts, error
 		f.Registration = ""
 	}
 	for _, address := range append([]string{c.HTTPServer.Address}, c.HTTPServer.ExtraAddresses...) {
-		host := strings.Trim(address[:hostEnd(address)], "[]")
+		host, _, err := net.SplitHostPort(address)
+		if err != nil { // http_server.address has no port
+			host = address
+		}
 		if !loopbackHost(host) {
 			f.Public = append(f.Public, address)
 		}
@@ -214,14 +217,6 @@ func (i inspector) Inspect(ctx context.Context, deep bool) (*alerts.Facts, error
 		i.look(ctx, f)
 	}
 	return f, nil
-}
-
-// hostEnd is where the host of host:port ends; without a port that is the end.
-func hostEnd(address string) int {
-	if strings.HasSuffix(address, "]") || strings.Count(address, ":") != 1 && !strings.Contains(address, "]:") {
-		return len(address)
-	}
-	return strings.LastIndexByte(address, ':')
 }
 
 // look finds out what the configuration does not say.
