@@ -51,8 +51,13 @@ func (s *strict) check(p []byte) (n int) {
 		if s.in == inBody || s.in == inChunk {
 			skip := min(int64(len(p)-n), s.left)
 			n += int(skip)
-			if s.left -= skip; s.left == 0 {
-				s.in = map[bool]uint8{true: inHead, false: inChunkEnd}[s.in == inBody]
+			s.left -= skip
+			switch {
+			case s.left > 0:
+			case s.in == inBody:
+				s.in = inHead
+			default:
+				s.in = inChunkEnd
 			}
 			continue
 		}
