@@ -52,19 +52,27 @@ func (c *Chat) measure(ctx context.Context, progress io.Writer) (results []Resul
 		return nil, fmt.Errorf("make a directory for databases: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(run.Folder)) }()
-	for _, part := range []struct {
-		name    string
-		measure func(context.Context, io.Writer) ([]Result, error)
-	}{
-		{"sqlite", run.sqlite}, {"postgres", run.postgres}, {"history", run.history},
-	} {
-		if !slices.Contains(run.Only, part.name) {
+	history := func(ctx context.Context) ([]Result, error) { return run.history(ctx, progress) }
+	return measureParts(ctx, progress, run.Only, []part{{"sqlite", run.sqlite}, {"postgres", run.postgres}, {"history", history}})
+}
+
+// part is one that --only may choose.
+type part struct {
+	name    string
+	measure func(context.Context) ([]Result, error)
+}
+
+// measureParts measures those of the parts that only names. What came about before one
+// failed is returned with the error.
+func measureParts(ctx context.Context, progress io.Writer, only []string, parts []part) (results []Result, err error) {
+	for _, part := range parts {
+		if !slices.Contains(only, part.name) {
 			continue
 		}
 		if _, err := fmt.Fprintf(progress, "measuring %s (load average %s) …\n", part.name, loadAverage()); err != nil {
 			return results, fmt.Errorf("print progress: %w", err)
 		}
-		got, err := part.measure(ctx, progress)
+		got, err := part.measure(ctx)
 		results = append(results, got...)
 		if err != nil {
 			return results, fmt.Errorf("%s: %w", part.name, err)
@@ -135,7 +143,7 @@ func (c *Chat) running(ctx context.Context) ([]Result, error) {
 
 // sqlite measures the server on its embedded database, in turns with what the same rules
 // and store do without a server.
-func (c *Chat) sqlite(ctx context.Context, _ io.Writer) ([]Result, error) {
+func (c *Chat) sqlite(ctx context.Context) ([]Result, error) {
 	alone, err := startSends(ctx, filepath.Join(c.Folder, "alone"), chatConfig(nil), c.Connections)
 	if err != nil {
 		return nil, err
@@ -189,7 +197,7 @@ func (c *Chat) sqlite(ctx context.Context, _ io.Writer) ([]Result, error) {
 }
 
 // postgres measures the server on PostgreSQL against pgbench with the same statements.
-func (c *Chat) postgres(ctx context.Context, _ io.Writer) ([]Result, error) {
+func (c *Chat) postgres(ctx context.Context) ([]Result, error) {
 	p, err := openPostgres(ctx, c.DSN, c.Folder)
 	if err != nil {
 		return nil, err

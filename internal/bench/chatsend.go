@@ -65,8 +65,10 @@ func appendSending(dst []byte, n, at int64) []byte {
 }
 
 // textStamp finds the number and the time in a message's text.
-func textStamp(b []byte) (n, at int64, ok bool) {
-	const mark = `"text":"`
+func textStamp(b []byte) (n, at int64, ok bool) { return stampAfter(`"text":"`, b) }
+
+// stampAfter finds the number and the time that follow the first mark.
+func stampAfter(mark string, b []byte) (n, at int64, ok bool) {
 	i := bytes.Index(b, []byte(mark))
 	if i < 0 || len(b) < i+len(mark)+10+1+19 {
 		return 0, 0, false

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -43,7 +42,7 @@ const maxBatch = 500
 // Measure runs the command.
 func (g *Gateway) Measure(ctx context.Context) ([]Result, error) { return g.measure(ctx, io.Discard) }
 
-func (g *Gateway) measure(ctx context.Context, progress io.Writer) (results []Result, err error) {
+func (g *Gateway) measure(ctx context.Context, progress io.Writer) ([]Result, error) {
 	run := *g
 	if run.Quick {
 		run.Rounds, run.Connections, run.Events, run.IdleDuration = min(run.Rounds, 2), min(run.Connections, 1000), min(run.Events, 20_000), 2*time.Second
@@ -52,25 +51,7 @@ func (g *Gateway) measure(ctx context.Context, progress io.Writer) (results []Re
 	if err := raiseFileLimit(run.Connections + run.Connections/10 + 3*run.Matching + 2*maxLate); err != nil {
 		return nil, err
 	}
-	for _, part := range []struct {
-		name    string
-		measure func(context.Context) ([]Result, error)
-	}{
-		{"idle", run.idle}, {"delivery", run.delivery}, {"matching", run.matching}, {"replay", run.replay},
-	} {
-		if !slices.Contains(run.Only, part.name) {
-			continue
-		}
-		if _, err := fmt.Fprintf(progress, "measuring %s (load average %s) …\n", part.name, loadAverage()); err != nil {
-			return results, fmt.Errorf("print progress: %w", err)
-		}
-		got, err := part.measure(ctx)
-		results = append(results, got...)
-		if err != nil {
-			return results, fmt.Errorf("%s: %w", part.name, err)
-		}
-	}
-	return results, nil
+	return measureParts(ctx, progress, run.Only, []part{{"idle", run.idle}, {"delivery", run.delivery}, {"matching", run.matching}, {"replay", run.replay}})
 }
 
 // idle measures the memory of connections, in rounds with a fresh server each.
@@ -176,11 +157,10 @@ func (g *Gateway) frequency() float64 { return float64(g.Rate) / float64(g.Batch
 // large as those of events.
 func (g *Gateway) broadcast(ctx context.Context, l *loop, s *server) (*rig, error) {
 	r := &rig{l: l, pid: s.pid, fan: g.Matching, group: g.Batch, acks: true}
-	channel, size := s.plain+"1", len(appendMetrics(nil, firstNumber, now(), 1))+len(`"timestamp":"2026-03-02T08:16:02.123Z",`)-2
-	clients := make([]*client, g.Matching)
-	for i := range clients {
-		clients[i] = s.newClient(strconv.Itoa(i), channel, nil)
-		clients[i].stamped = r.stamped
+	channel, size := s.plain+"0", len(appendMetrics(nil, firstNumber, now(), 1))+len(`"timestamp":"2026-03-02T08:16:02.123Z",`)-2
+	clients := s.audience(g.Matching, 1, s.plain)
+	for _, cl := range clients {
+		cl.stamped = r.stamped
 	}
 	if err := s.join(ctx, l, clients, 64, nil); err != nil {
 		return nil, err
@@ -202,14 +182,7 @@ func (g *Gateway) broadcast(ctx context.Context, l *loop, s *server) (*rig, erro
 		if r.fan == 0 {
 			name = s.plain + "nobody"
 		}
-		ca.body = append(ca.body[:0], `{"commands":[`...)
-		for i := range int64(r.group) {
-			if i > 0 {
-				ca.body = append(ca.body, ',')
-			}
-			ca.body = append(appendPublish(append(ca.body, `{"publish":`...), name, n+i, at, size), '}')
-		}
-		ca.body = append(ca.body, `]}`...)
+		ca.body = appendBatch(ca.body[:0], name, n, at, size, r.group)
 		ca.post(ca.body)
 	}
 	return r, nil

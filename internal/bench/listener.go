@@ -141,17 +141,7 @@ func appendMetrics(dst []byte, first, at int64, n int) []byte {
 }
 
 // metricStamp finds the number and the time in an event.
-func metricStamp(b []byte) (n, at int64, ok bool) {
-	const mark = `"stamp":"`
-	i := bytes.LastIndex(b, []byte(mark))
-	if i < 0 || len(b) < i+len(mark)+10+1+19 {
-		return 0, 0, false
-	}
-	b = b[i+len(mark):]
-	n, ok = parseDigits(b[:10])
-	at, okTime := parseDigits(b[11:30])
-	return n, at, ok && okTime && b[10] == ' '
-}
+func metricStamp(b []byte) (n, at int64, ok bool) { return stampAfter(`"stamp":"`, b) }
 
 // produceThrough makes r produce events over connections to the API, one per slot.
 // answered, which may be nil, is told how long each answer took.

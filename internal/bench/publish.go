@@ -19,14 +19,19 @@ func publishBody(channel string, size int) []byte {
 }
 
 func batchBody(channel string, size, commands int) []byte {
-	b := []byte(`{"commands":[`)
-	for i := range commands {
+	return appendBatch(nil, channel, firstNumber, now(), size, commands)
+}
+
+// appendBatch appends a batch of publishes with the numbers from n on.
+func appendBatch(dst []byte, channel string, n, at int64, size, commands int) []byte {
+	dst = append(dst, `{"commands":[`...)
+	for i := range int64(commands) {
 		if i > 0 {
-			b = append(b, ',')
+			dst = append(dst, ',')
 		}
-		b = append(appendPublish(append(b, `{"publish":`...), channel, firstNumber+int64(i), now(), size), '}')
+		dst = append(appendPublish(append(dst, `{"publish":`...), channel, n+i, at, size), '}')
 	}
-	return append(b, `]}`...)
+	return append(dst, `]}`...)
 }
 
 // poster sends the same request again and again over its connections, each of
