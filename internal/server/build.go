@@ -99,7 +99,7 @@ func (s *Server) build() (err error) {
 		return err
 	}
 	if s.backend != nil {
-		s.backend.channels.Attach(s.node, s.backend.log.Position(s.sinkName()))
+		s.backend.channels.Attach(s.node, s.backend.log.Position(s.sinkName("realtime")))
 	}
 	s.front = &front{chat: s.backend != nil, log: s.log, access: c.Log.Level == "debug" || c.Log.Level == "trace"}
 	if s.front.proxies, err = newProxies(c.HTTPServer.TrustedProxies); err != nil {
@@ -268,13 +268,13 @@ func (s *Server) nodeOptions() realtime.Options {
 	return o
 }
 
-// sinkName names the cursor of this node in the event log. Nodes that share a database
-// have one each.
-func (s *Server) sinkName() string {
+// sinkName names the cursor that a reader of this node has in the event log. Nodes that
+// share a database have one each.
+func (s *Server) sinkName(reader string) string {
 	if s.cfg.Storage.Driver == store.Postgres {
-		return "realtime@" + s.nodeName()
+		return reader + "@" + s.nodeName()
 	}
-	return "realtime"
+	return reader
 }
 
 // nodeName is the configured name, or the host's with the port (server-api.md §3.10).

@@ -34,7 +34,7 @@ func (s *Server) buildContracts(b *backend) (err error) {
 		return err
 	}
 	o := channels.Options{
-		Sink: s.sinkName(), Head: func() int64 { return b.log.Head() }, Chats: b.chats, Accounts: b.accounts, Log: b.store, Policy: s.policy, Render: b.publication,
+		Sink: s.sinkName("realtime"), Head: func() int64 { return b.log.Head() }, Chats: b.chats, Accounts: b.accounts, Log: b.store, Policy: s.policy, Render: b.publication,
 		OwnToken: s.ownToken, Presence: b.presence, Typing: b.typing,
 		HistorySize: k.HistorySize, HistoryTTL: k.HistoryTTL, LargeGroup: k.LargeGroup, ReceiptsMaxMembers: k.ReceiptsMaxMembers,
 		AutoSubscribe: k.AutoSubscribe, Logger: s.log,

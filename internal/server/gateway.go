@@ -16,7 +16,6 @@ import (
 	"github.com/kuranty/kuranty/internal/eventapi"
 	"github.com/kuranty/kuranty/internal/gateway"
 	"github.com/kuranty/kuranty/internal/identity"
-	"github.com/kuranty/kuranty/internal/store"
 )
 
 // newGateway returns the event gateway on a backend.
@@ -31,7 +30,7 @@ func (s *Server) newGateway(b *backend) (*gateway.Gateway, error) {
 	}
 	c := &s.cfg.Gateway
 	return gateway.New(gateway.Options{
-		Store: b.store.Gateway(), Accounts: gatewayAccounts{b.accounts}, Catalogue: catalogue, Sink: s.gatewaySink(), Logger: s.log,
+		Store: b.store.Gateway(), Accounts: gatewayAccounts{b.accounts}, Catalogue: catalogue, Sink: s.sinkName("gateway"), Logger: s.log,
 		Subscriptions: c.SubscriptionLimit, FrameBytes: c.MessageSizeLimit, MessagesPerMinute: c.MessagesPerMinute, ConnectionsPerSubject: c.ConnectionLimit,
 		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, AuthTimeout: c.AuthTimeout, StrictPong: c.StrictPong, NoQueryToken: !c.QueryToken,
 	}), nil
@@ -60,14 +59,6 @@ func customTypes(types []config.EventType) (custom []event.Custom, err error) {
 		custom = append(custom, c)
 	}
 	return custom, nil
-}
-
-// gatewaySink names the cursor of this node's gateway.
-func (s *Server) gatewaySink() string {
-	if s.cfg.Storage.Driver == store.Postgres {
-		return "gateway@" + s.nodeName()
-	}
-	return "gateway"
 }
 
 // handleGateway serves the gateway: its sockets, and the log over HTTP. The transport does
