@@ -102,7 +102,7 @@ func (s *Server) build() (err error) {
 		s.backend.channels.Attach(s.node, s.backend.log.Position(s.sinkName("realtime")))
 	}
 	s.front = &front{chat: s.backend != nil, log: s.log, access: c.Log.Level == "debug" || c.Log.Level == "trace"}
-	if s.front.proxies, err = newProxies(c.HTTPServer.TrustedProxies); err != nil {
+	if s.front.proxies, err = networks("http_server.trusted_proxies", c.HTTPServer.TrustedProxies); err != nil {
 		return err
 	}
 	if !c.HTTPAPI.Disabled {

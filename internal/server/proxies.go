@@ -12,12 +12,12 @@ import (
 // does (guarantees.md S26).
 type proxies []netip.Prefix
 
-func newProxies(networks []string) (proxies, error) {
-	list := make(proxies, 0, len(networks))
-	for _, n := range networks {
+// networks parses those that a key of the configuration names; it is nil if there are none.
+func networks(key string, names []string) (list []netip.Prefix, err error) {
+	for _, n := range names {
 		p, err := netip.ParsePrefix(n)
 		if err != nil {
-			return nil, fmt.Errorf("http_server.trusted_proxies: %w", err)
+			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		list = append(list, p)
 	}

@@ -2,9 +2,7 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"net/netip"
 
 	"github.com/kuranty/kuranty/internal/compat/windi"
 	"github.com/kuranty/kuranty/protocol"
@@ -23,14 +21,10 @@ func (s *Server) newWindi(b *backend) (*windi.Contract, error) {
 		NoProxyEndpoints: !w.ProxyEndpoints, ProxySecret: w.ProxySecret,
 		Limits: b.api, Keep: b.api.Keep, Version: s.o.Version, Ready: func() bool { return s.ready() == nil }, Logger: s.log,
 	}
-	for _, network := range w.ProxyAllow {
-		p, err := netip.ParsePrefix(network)
-		if err != nil {
-			return nil, fmt.Errorf("chat.compat.windi.proxy_allow: %w", err)
-		}
-		o.ProxyAllow = append(o.ProxyAllow, p)
-	}
 	var err error
+	if o.ProxyAllow, err = networks("chat.compat.windi.proxy_allow", w.ProxyAllow); err != nil {
+		return nil, err
+	}
 	if o.Verifier, err = verifier("client.token", &s.cfg.Client.Token, false); err != nil {
 		return nil, err
 	}
