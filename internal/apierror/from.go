@@ -181,7 +181,7 @@ func (e *Error) typed(err error) bool {
 func fields(err error, found []Field) []Field {
 	switch e := err.(type) { //nolint:errorlint // walks the tree itself, to find all of them
 	case *chat.FieldError:
-		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
+		return append(found, sentence(e.Field, e.Reason))
 	case *chat.LimitError:
 		reason := TooMany
 		if e.Unit == "characters" || e.Unit == "bytes" {
@@ -189,7 +189,7 @@ func fields(err error, found []Field) []Field {
 		}
 		return append(found, Field{Name: e.Field, Reason: reason, Limit: int64(e.Limit)})
 	case *tickets.FieldError:
-		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
+		return append(found, sentence(e.Field, e.Reason))
 	case *tickets.LimitError:
 		reason := TooMany
 		if e.Unit == "characters" {
@@ -197,24 +197,15 @@ func fields(err error, found []Field) []Field {
 		}
 		return append(found, Field{Name: e.Field, Reason: reason, Limit: int64(e.Limit)})
 	case *trust.FieldError:
-		if e.Reason == "is required" {
-			return append(found, Field{Name: e.Field, Reason: Required})
-		}
-		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
+		return append(found, sentence(e.Field, e.Reason))
 	case *trust.TakenError:
 		return append(found, Field{Name: e.Field, Reason: Taken})
 	case *status.FieldError:
-		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
+		return append(found, sentence(e.Field, e.Reason))
 	case *alerts.FieldError:
-		if e.Reason == "is required" {
-			return append(found, Field{Name: e.Field, Reason: Required})
-		}
-		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
+		return append(found, sentence(e.Field, e.Reason))
 	case *analytics.FieldError:
-		if e.Reason == "is required" {
-			return append(found, Field{Name: e.Field, Reason: Required})
-		}
-		return append(found, Field{Name: e.Field, Reason: Invalid, Text: e.Reason})
+		return append(found, sentence(e.Field, e.Reason))
 	case *identity.FieldError:
 		return append(found, Field{Name: e.Field, Reason: e.Reason})
 	case *payments.FieldError:
@@ -239,6 +230,14 @@ func fields(err error, found []Field) []Field {
 		return fields(inner, found)
 	}
 	return found
+}
+
+// sentence is a field of which a domain package says in English what is wrong.
+func sentence(name, text string) Field {
+	if text == reasons[Required].en {
+		return Field{Name: name, Reason: Required}
+	}
+	return Field{Name: name, Reason: Invalid, Text: text}
 }
 
 // seconds rounds up: who waits that long has waited long enough.
