@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,26 +38,7 @@ func Events(ctx context.Context, o EventsOptions) error {
 	if o.Notice == nil {
 		o.Notice = func(string) {}
 	}
-	wait, ever := firstWait, false
-	for {
-		connected, err := o.follow(ctx)
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the caller ended it
-		}
-		if ever = ever || connected; !ever || final(err) {
-			return err
-		}
-		if connected {
-			wait = firstWait
-		}
-		o.Notice(fmt.Sprintf("connection lost (%v); connecting again", err))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait/2 + rand.N(wait/2)):
-		}
-		wait = min(2*wait, longestWait)
-	}
+	return persist(ctx, o.Notice, o.follow)
 }
 
 // follow makes one connection and reads it to its end.

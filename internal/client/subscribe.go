@@ -57,20 +57,30 @@ func Subscribe(ctx context.Context, o SubscribeOptions) error {
 	if s.o.Notice == nil {
 		s.o.Notice = func(string) {}
 	}
-	wait := firstWait
-	for {
-		was := s.subscribed
+	return persist(ctx, s.o.Notice, func(ctx context.Context) (bool, error) {
+		s.subscribed = false
 		err := s.connection(ctx)
+		return s.subscribed, err
+	})
+}
+
+// persist connects, and again whenever the connection is lost, until ctx ends, when it
+// returns nil. What another attempt does not mend is returned, and so is every error before
+// a first connection.
+func persist(ctx context.Context, notice func(string), connect func(context.Context) (connected bool, err error)) error {
+	wait, ever := firstWait, false
+	for {
+		connected, err := connect(ctx)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the caller ended it
 		}
-		if !s.ever || final(err) {
+		if ever = ever || connected; !ever || final(err) {
 			return err
 		}
-		if s.subscribed != was {
+		if connected {
 			wait = firstWait
 		}
-		s.o.Notice(fmt.Sprintf("connection lost (%v); connecting again", err))
+		notice(fmt.Sprintf("connection lost (%v); connecting again", err))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -97,9 +107,8 @@ func final(err error) bool {
 
 type subscriber struct {
 	o SubscribeOptions
-	// ever says that a subscription succeeded once, subscribed counts them.
-	ever       bool
-	subscribed int
+	// subscribed says that the subscription of this connection succeeded.
+	subscribed bool
 	// recoverable, epoch and offset are where the next subscription goes on.
 	recoverable bool
 	epoch       string
@@ -264,8 +273,7 @@ func (s *subscriber) subscribe(r *protocol.SubscribeResult) error {
 	if s.recoverable && !r.Recovered {
 		s.o.Notice("publications were missed and are not in the channel's history any more")
 	}
-	s.ever = true
-	s.subscribed++
+	s.subscribed = true
 	s.recoverable, s.epoch = r.Recoverable, r.Epoch
 	for _, p := range r.Publications {
 		if err := s.publication(p); err != nil {
