@@ -14,6 +14,7 @@ import (
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/analytics"
+	"github.com/kuranty/kuranty/internal/store"
 )
 
 func TestPushStoresAndAnnounces(t *testing.T) {
@@ -102,6 +103,15 @@ func TestWhatIsPushedIsChecked(t *testing.T) {
 		s.push(analytics.Value{Name: "x", At: now.Add(-12 * time.Hour).UnixMilli()}, analytics.Value{Name: "y", At: now.Add(5 * time.Minute).UnixMilli()},
 			analytics.Value{Name: "z", Value: 1e100, Metadata: map[string]any{"nul": "a\x00b", "deep": map[string]any{"a": []any{1}}, "server": nil}})
 	})
+}
+
+// How old a value may be is said with its seconds, whatever digit they end with.
+func TestTooOldSaysHowOld(t *testing.T) {
+	s := newStand(t, store.SQLite, analytics.Options{Raw: 2*time.Hour + 20*time.Second})
+	err := s.Push(t.Context(), "", []analytics.Value{{Name: "x", At: 1}})
+	if want := "timestamp must be at most 1h0m10s ago and 5m ahead"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
 }
 
 // An error after the change leaves neither values nor events.

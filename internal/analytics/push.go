@@ -96,7 +96,10 @@ func (s *Service) check(v Value, now int64) (accepted, []*FieldError) {
 
 // brief writes a time without the parts that are zero.
 func brief(d time.Duration) string {
-	text := strings.TrimSuffix(d.String(), "0s")
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
 	if strings.HasSuffix(text, "h0m") {
 		text = strings.TrimSuffix(text, "0m")
 	}
