@@ -111,11 +111,7 @@ func (c *adminNoticeCmd) Run(g *globals) error {
 	}
 	return c.run(g, func(s *session) error {
 		body := map[string]any{"content": string(text), "level": c.Level}
-		for name, at := range map[string]moment{"starts_at": c.Starts, "ends_at": c.Ends} {
-			if t := time.Time(at); !t.IsZero() {
-				body[name] = t.Format(time.RFC3339)
-			}
-		}
+		(&schedule{c.Starts, c.Ends}).put(body)
 		if err := s.post("/admin/notices", body, nil); err != nil {
 			return fmt.Errorf("send notice: %w", err)
 		}
@@ -170,24 +166,12 @@ type adminAuditCmd struct {
 
 func (c *adminAuditCmd) Run(g *globals) error {
 	return c.run(g, func(s *session) error {
-		var all []json.RawMessage
 		q := url.Values{"actor": {c.Actor}, "action": {c.Action}, "target": {c.Target}}
-		for len(all) < int(c.Limit) {
-			q.Set("limit", strconv.Itoa(min(int(c.Limit)-len(all), 200)))
-			var page struct {
-				Entries    []json.RawMessage `json:"entries"`
-				NextCursor *string           `json:"next_cursor"`
-			}
-			if err := s.get("/admin/audit?"+q.Encode(), &page); err != nil {
-				return fmt.Errorf("read the audit log: %w", err)
-			}
-			all = append(all, page.Entries...)
-			if page.NextCursor == nil {
-				break
-			}
-			q.Set("cursor", *page.NextCursor)
+		objects, err := s.pages("/admin/audit", q, "entries", int(c.Limit))
+		if err != nil {
+			return fmt.Errorf("read the audit log: %w", err)
 		}
-		return s.list("TIME WHO WHAT TO FROM", all, func(o json.RawMessage) ([]any, error) {
+		return s.list("TIME WHO WHAT TO FROM", objects, func(o json.RawMessage) ([]any, error) {
 			var e struct {
 				At, Actor, Action, Target string
 				IP                        *string

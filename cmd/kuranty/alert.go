@@ -44,12 +44,8 @@ func (c *alertListCmd) Run(g *globals) error {
 				q.Set(name, value)
 			}
 		}
-		if c.User != "" {
-			a, err := s.user(c.User)
-			if err != nil {
-				return err
-			}
-			q.Set("user_id", fmt.Sprint(a.ID))
+		if err := s.only(q, "user_id", c.User); err != nil {
+			return err
 		}
 		objects, err := s.pages("/alerts", q, "alerts", int(c.Limit))
 		if err != nil {
@@ -190,14 +186,6 @@ func (s *session) scan(object json.RawMessage) error {
 		return s.say("scan %s passed: nothing was found", r.ID)
 	}
 	return s.say("scan %s: %s", r.ID, count(len(r.Findings), "finding"))
-}
-
-// count is n of what.
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 type scanRunCmd struct {

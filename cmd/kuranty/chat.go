@@ -126,12 +126,8 @@ func (c *chatListCmd) Run(g *globals) error {
 		if c.Kind != "any" {
 			q.Set("kind", c.Kind)
 		}
-		if c.User != "" {
-			a, err := s.user(c.User)
-			if err != nil {
-				return err
-			}
-			q.Set("user_id", strconv.FormatInt(a.ID, 10))
+		if err := s.only(q, "user_id", c.User); err != nil {
+			return err
 		}
 		objects, err := s.pages("/admin/chats", q, "chats", int(c.Limit))
 		if err != nil {

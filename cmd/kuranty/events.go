@@ -201,15 +201,12 @@ func (c *eventsSendCmd) Run(g *globals) error {
 		if err := s.log(http.MethodPost, "/events", body, &object); err != nil {
 			return fmt.Errorf("send event: %w", err)
 		}
-		if s.json {
-			return s.show(object)
-		}
 		var sent struct {
 			EventID   string `json:"event_id"`
 			Duplicate bool   `json:"duplicate"`
 		}
-		if err := json.Unmarshal(object, &sent); err != nil {
-			return fmt.Errorf("read answer: %w", err)
+		if shown, err := s.read(object, &sent); shown || err != nil {
+			return err
 		}
 		if sent.Duplicate {
 			return s.say("event %s was stored before", sent.EventID)

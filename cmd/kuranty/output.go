@@ -112,6 +112,14 @@ func day(stamp *string) string {
 	return t.Local().Format("2006-01-02 15:04")
 }
 
+// count is n of what.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 func orDash(s *string) string {
 	if s == nil || *s == "" {
 		return "-"

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 )
 
 type paymentCmd struct {
@@ -115,12 +114,8 @@ func (c *paymentListCmd) Run(g *globals) error {
 		if c.Type != "" {
 			q.Set("type", c.Type)
 		}
-		if c.User != "" {
-			a, err := s.user(c.User)
-			if err != nil {
-				return err
-			}
-			q.Set("user_id", strconv.FormatInt(a.ID, 10))
+		if err := s.only(q, "user_id", c.User); err != nil {
+			return err
 		}
 		objects, err := s.pages("/transactions", q, "transactions", int(c.Limit))
 		if err != nil {

@@ -224,7 +224,7 @@ func (t *selftest) plainChannel() {
 		if err != nil {
 			return "", allow(err, map[int]string{108: x.keys.history})
 		}
-		return counted(len(past.Publications)), x.missing(past.Publications)
+		return count(len(past.Publications), "publication"), x.missing(past.Publications)
 	})
 	t.step("channel: presence by the server API", func(ctx context.Context) (string, error) {
 		var who struct {

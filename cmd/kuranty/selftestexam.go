@@ -77,7 +77,7 @@ func (x *exam) run() {
 		for _, p := range r.History.Publications {
 			past = append(past, json.RawMessage(p.Data))
 		}
-		return counted(len(past)), x.missing(past)
+		return count(len(past), "publication"), x.missing(past)
 	})
 	x.step(x.what+": presence", func(ctx context.Context) (string, error) {
 		r, err := x.conn.Do(ctx, &protocol.Command{Presence: &protocol.PresenceRequest{Channel: x.channel}})
@@ -120,7 +120,7 @@ func (x *exam) recovery(ctx context.Context) (string, error) {
 	for _, p := range x.place.Publications {
 		if bytes.Contains(p.Data, []byte(mark)) {
 			x.latest = mark
-			return counted(len(x.place.Publications)), nil
+			return count(len(x.place.Publications), "publication"), nil
 		}
 	}
 	return "", errors.New("what was published meanwhile did not come")
@@ -180,13 +180,6 @@ func (x *exam) present(clients int, err error) (string, error) {
 		return "", errors.New("nobody is in it, but this connection is subscribed")
 	}
 	return fmt.Sprintf("%d connected", clients), nil
-}
-
-func counted(publications int) string {
-	if publications == 1 {
-		return "1 publication"
-	}
-	return fmt.Sprintf("%d publications", publications)
 }
 
 // end closes the connection.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -96,27 +95,15 @@ type statusListCmd struct {
 
 func (c *statusListCmd) Run(g *globals) error {
 	return c.run(g, func(s *session) error {
-		var all []json.RawMessage
-		q := url.Values{"state": {c.State}}
-		if c.State == "" {
-			q.Del("state")
+		q := url.Values{}
+		if c.State != "" {
+			q.Set("state", c.State)
 		}
-		for len(all) < int(c.Limit) {
-			q.Set("limit", strconv.Itoa(min(int(c.Limit)-len(all), 200)))
-			var page struct {
-				Maintenance []json.RawMessage `json:"maintenance"`
-				NextCursor  *string           `json:"next_cursor"`
-			}
-			if err := s.get("/maintenance?"+q.Encode(), &page); err != nil {
-				return fmt.Errorf("list maintenance: %w", err)
-			}
-			all = append(all, page.Maintenance...)
-			if page.NextCursor == nil {
-				break
-			}
-			q.Set("cursor", *page.NextCursor)
+		objects, err := s.pages("/maintenance", q, "maintenance", int(c.Limit))
+		if err != nil {
+			return fmt.Errorf("list maintenance: %w", err)
 		}
-		return s.list(maintenanceHeader, all, maintenanceRow)
+		return s.list(maintenanceHeader, objects, maintenanceRow)
 	})
 }
 

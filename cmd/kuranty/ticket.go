@@ -70,14 +70,9 @@ func (c *ticketListCmd) Run(g *globals) error {
 			}
 		}
 		for name, person := range map[string]string{"user_id": c.User, "assignee_id": c.Assignee} {
-			if person == "" {
-				continue
-			}
-			a, err := s.user(person)
-			if err != nil {
+			if err := s.only(q, name, person); err != nil {
 				return err
 			}
-			q.Set(name, strconv.FormatInt(a.ID, 10))
 		}
 		objects, err := s.pages("/tickets", q, "tickets", int(c.Limit))
 		if err != nil {
@@ -205,12 +200,9 @@ func (c *ticketReplyCmd) Run(g *globals) error {
 		if err := s.post(c.path("/messages"), map[string]any{"text": string(text)}, &object); err != nil {
 			return c.failed("reply to", err)
 		}
-		if s.json {
-			return s.show(object)
-		}
 		var m struct{ Status string }
-		if err := json.Unmarshal(object, &m); err != nil {
-			return fmt.Errorf("read answer: %w", err)
+		if shown, err := s.read(object, &m); shown || err != nil {
+			return err
 		}
 		return s.say("ticket %d is %s", c.Ticket, m.Status)
 	})

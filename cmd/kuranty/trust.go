@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 )
 
@@ -71,12 +70,8 @@ type trustListCmd struct {
 func (c *trustListCmd) Run(g *globals) error {
 	return c.run(g, func(s *session) error {
 		q := url.Values{}
-		if c.User != "" {
-			a, err := s.user(c.User)
-			if err != nil {
-				return err
-			}
-			q.Set("user_id", strconv.FormatInt(a.ID, 10))
+		if err := s.only(q, "user_id", c.User); err != nil {
+			return err
 		}
 		if c.Fingerprint != "" {
 			q.Set("fingerprint", c.Fingerprint)

@@ -208,6 +208,19 @@ func (s *session) pages(path string, q url.Values, name string, limit int) (all 
 	return all, nil
 }
 
+// only asks a list for what is of a person, unless none is named.
+func (s *session) only(q url.Values, name, person string) error {
+	if person == "" {
+		return nil
+	}
+	a, err := s.user(person)
+	if err != nil {
+		return err
+	}
+	q.Set(name, strconv.FormatInt(a.ID, 10))
+	return nil
+}
+
 type userShowCmd struct {
 	backend
 	userArg
