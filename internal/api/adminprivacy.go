@@ -10,7 +10,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/kuranty/kuranty/event"
-	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/privacy"
 )
@@ -31,12 +30,7 @@ func (a *API) adminPrivacyRoutes() {
 }
 
 // privacy returns the service of that name, or the error that it is switched off.
-func (a *API) privacy() (*privacy.Service, error) {
-	if a.o.Privacy == nil {
-		return nil, apierror.New(apierror.Disabled, nil)
-	}
-	return a.o.Privacy, nil
-}
+func (a *API) privacy() (*privacy.Service, error) { return enabled(a.o.Privacy) }
 
 // onRecord puts on record what an administrator is about to do to a person.
 func (a *API) onRecord(ctx context.Context, c *call, action string, user ID, data any) (*privacy.Service, error) {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/kuranty/kuranty/internal/alerts"
-	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/chatjson"
 )
 
@@ -30,12 +29,7 @@ func (a *API) alertRoutes() {
 }
 
 // alerts returns the service, if there is one.
-func (a *API) alerts() (*alerts.Service, error) {
-	if a.o.Alerts == nil {
-		return nil, apierror.New(apierror.Disabled, nil)
-	}
-	return a.o.Alerts, nil
-}
+func (a *API) alerts() (*alerts.Service, error) { return enabled(a.o.Alerts) }
 
 // Alert is something that should be looked at.
 type Alert struct {

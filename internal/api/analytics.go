@@ -63,12 +63,7 @@ func (a *API) describeAnalytics() {
 }
 
 // analytics returns the service, if there is one.
-func (a *API) analytics() (*analytics.Service, error) {
-	if a.o.Analytics == nil {
-		return nil, apierror.New(apierror.Disabled, nil)
-	}
-	return a.o.Analytics, nil
-}
+func (a *API) analytics() (*analytics.Service, error) { return enabled(a.o.Analytics) }
 
 // newMetric is a value in a request.
 type newMetric struct {

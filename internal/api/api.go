@@ -138,6 +138,7 @@ type API struct {
 	mux        *http.ServeMux
 	huma       huma.API
 	handler    http.Handler
+	origins    origins // that may call, and read the replies
 	perUser    *limiter
 	perAddress *limiter
 	document   []byte
@@ -163,8 +164,8 @@ func New(o Options) (*API, error) {
 		}
 	}
 	a.perAddress.refused = func(who string) { o.Watch.RateLimited(0, who) }
-	origins, err := newOrigins(o.Origins)
-	if err != nil {
+	var err error
+	if a.origins, err = newOrigins(o.Origins); err != nil {
 		return nil, err
 	}
 	a.huma = humago.New(a.mux, configuration(o.Version))
@@ -173,7 +174,7 @@ func New(o Options) (*API, error) {
 	if err := a.describe(); err != nil {
 		return nil, err
 	}
-	a.handler = a.around(a.mux, origins)
+	a.handler = a.around(a.mux)
 	return a, nil
 }
 

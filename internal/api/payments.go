@@ -29,12 +29,7 @@ func (a *API) paymentRoutes() {
 }
 
 // payments returns the service of that name, or the error that it is switched off.
-func (a *API) payments() (*payments.Service, error) {
-	if a.o.Payments == nil {
-		return nil, apierror.New(apierror.Disabled, nil)
-	}
-	return a.o.Payments, nil
-}
+func (a *API) payments() (*payments.Service, error) { return enabled(a.o.Payments) }
 
 // Transaction is money that went one way or the other.
 type Transaction struct {

@@ -243,6 +243,14 @@ func bearer(r *http.Request) (string, bool) {
 	return key, key != ""
 }
 
+// enabled returns a service, or the error that it is switched off.
+func enabled[T any](service *T) (*T, error) {
+	if service == nil {
+		return nil, apierror.New(apierror.Disabled, nil)
+	}
+	return service, nil
+}
+
 // none is the input, or the output, of operations that have none.
 type none struct{}
 

@@ -19,17 +19,12 @@ func (a *API) Stranger(address string) error { return a.perAddress.take(network(
 // Allowed tells whether a web page may have sent a request: by its Origin, which is the
 // server's own or one of [Options.Origins] (guarantees.md S21).
 func (a *API) Allowed(r *http.Request) bool {
-	allowed, err := newOrigins(a.o.Origins)
-	return err == nil && allowed.allow(r, r.Header.Get("Origin"))
+	return a.origins.allow(r, r.Header.Get("Origin"))
 }
 
 // Around puts around the handler of another contract what all have in common: the id of
 // the request, calls from other origins, and compression (chat-api.md §0.12).
 func (a *API) Around(next http.Handler) http.Handler {
-	allowed, err := newOrigins(a.o.Origins)
-	if err != nil {
-		panic(err) // New has checked them
-	}
 	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(compressed), gzhttp.ContentTypes([]string{"application/json"}))
 	if err != nil {
 		panic(err) // the options are constants
@@ -39,7 +34,7 @@ func (a *API) Around(next http.Handler) http.Handler {
 		w.Header().Set(apierror.HeaderRequestID, apierror.RequestID(r))
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		defer receive(w, r)()
-		if !allowed.cors(w, r) {
+		if !a.origins.cors(w, r) {
 			zipped.ServeHTTP(w, r)
 		}
 	})
@@ -47,13 +42,9 @@ func (a *API) Around(next http.Handler) http.Handler {
 
 // AroundStream is [API.Around] for a reply that goes on and on: nothing gathers what it says.
 func (a *API) AroundStream(next http.Handler) http.Handler {
-	allowed, err := newOrigins(a.o.Origins)
-	if err != nil {
-		panic(err) // New has checked them
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(apierror.HeaderRequestID, apierror.RequestID(r))
-		if !allowed.cors(w, r) {
+		if !a.origins.cors(w, r) {
 			next.ServeHTTP(w, r)
 		}
 	})

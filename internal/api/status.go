@@ -1,11 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
 
-	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/status"
 )
@@ -30,12 +30,7 @@ func (a *API) statusRoutes() {
 }
 
 // statusService returns the service, or the error that it is switched off.
-func (a *API) statusService() (*status.Service, error) {
-	if a.o.Status == nil {
-		return nil, apierror.New(apierror.Disabled, nil)
-	}
-	return a.o.Status, nil
-}
+func (a *API) statusService() (*status.Service, error) { return enabled(a.o.Status) }
 
 // ServiceStatus is how the service is, for everybody.
 type ServiceStatus struct {
@@ -210,13 +205,10 @@ func (a *API) changeMaintenance(ctx context.Context, c *call, in *changePlanInpu
 // moment is t in milliseconds since 1970. The beginning of 1970 is a millisecond later: 0 is
 // no time at all.
 func moment(t time.Time) int64 {
-	if ms := t.UnixMilli(); ms != 0 && !t.IsZero() {
-		return ms
-	}
 	if t.IsZero() {
 		return 0
 	}
-	return 1
+	return cmp.Or(t.UnixMilli(), 1)
 }
 
 // given is a time in milliseconds since 1970, nil if it was left out.

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/tickets"
@@ -27,12 +26,7 @@ func (a *API) ticketRoutes() {
 }
 
 // tickets returns the service, if tickets are on.
-func (a *API) tickets() (*tickets.Service, error) {
-	if a.o.Tickets == nil {
-		return nil, apierror.New(apierror.Disabled, nil)
-	}
-	return a.o.Tickets, nil
-}
+func (a *API) tickets() (*tickets.Service, error) { return enabled(a.o.Tickets) }
 
 // asker is the caller to tickets, whose operators have a scope.
 func (c *call) asker(scope string) tickets.Caller {
@@ -248,13 +242,9 @@ func (a *API) changeTicket(ctx context.Context, c *call, in *changeTicketInput) 
 		return nil, err
 	}
 	b := &in.Body
-	change := tickets.Change{Status: b.Status, Priority: b.Priority}
+	change := tickets.Change{Status: b.Status, Priority: b.Priority, BlockedUntil: given(&b.BlockedUntil)}
 	if id := b.Assignee.pointer(); id != nil {
 		change.Assignee = (*int64)(id)
-	}
-	if at := b.BlockedUntil.pointer(); at != nil {
-		ms := millis(*at)
-		change.BlockedUntil = &ms
 	}
 	t, err := s.Change(ctx, c.asker(ticketsWrite), int64(in.Ticket), change)
 	if err != nil {

@@ -39,7 +39,7 @@ func callOf(ctx context.Context) *call {
 const compressed = 1 << 10
 
 // around puts around every request what does not depend on its operation.
-func (a *API) around(next http.Handler, allowed origins) http.Handler {
+func (a *API) around(next http.Handler) http.Handler {
 	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(compressed), gzhttp.ContentTypes([]string{"application/json", "application/openapi+json", "text/html"}))
 	if err != nil {
 		panic(err) // the options are constants
@@ -51,7 +51,7 @@ func (a *API) around(next http.Handler, allowed origins) http.Handler {
 			address: a.o.Address(r), base: strings.TrimRight(a.o.PublicURL(r), "/"), r: r,
 		}
 		w.Header().Set(apierror.HeaderRequestID, c.id)
-		if allowed.cors(w, r) {
+		if a.origins.cors(w, r) {
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store")

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"net/http"
 
-	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/trust"
 )
@@ -32,12 +31,7 @@ func (a *API) trustRoutes() {
 }
 
 // trust returns the service, if identities are on.
-func (a *API) trust() (*trust.Service, error) {
-	if a.o.Trust == nil {
-		return nil, apierror.New(apierror.Disabled, nil)
-	}
-	return a.o.Trust, nil
-}
+func (a *API) trust() (*trust.Service, error) { return enabled(a.o.Trust) }
 
 // member is the caller to identities, whose operators have a scope.
 func (c *call) member(scope string) trust.Caller {
