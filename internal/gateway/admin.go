@@ -260,7 +260,7 @@ func (s *session) adminResume(ctx context.Context, id string) {
 		s.locked(func() { s.adminSay(adminResumed{"resumed", "lost", 0, earliest}) })
 		return
 	}
-	head := s.g.latest.Load()
+	head := s.g.hub.begun.Load()
 	probe := &session{g: s.g}
 	s.mu.Lock()
 	probe.caller, probe.form = s.caller, s.form

@@ -70,7 +70,7 @@ func (s *session) takeConsumer(ctx context.Context, text string, first int64) (p
 	pos, known, err := g.o.Store.TakeConsumer(ctx, subject, text, s.id, now)
 	if err == nil && !known {
 		if pos = first; pos < 0 {
-			pos = g.hub.begun.Load()
+			pos = g.hub.begun.Load().pos
 		}
 		_, err = g.o.Store.Acknowledge(ctx, subject, text, s.id, pos, now)
 	}

@@ -172,13 +172,12 @@ func (g *Gateway) offer(ctx context.Context, events []event.Event) (n int, err e
 	for ; n < len(events); n++ {
 		e := &events[n]
 		g.watch(e)
-		if e.Pos <= g.hub.finished.Load() {
+		if e.Pos <= g.hub.finished.Load().pos {
 			continue // again
 		}
 		// First: who begins to wait from here on has not asked for this one.
 		last := itself(e)
-		g.hub.begun.Store(last.pos)
-		g.latest.Store(&last)
+		g.hub.begun.Store(&last)
 		waiting := g.hub.waiting(e.Type)
 		if len(waiting) == 0 {
 			continue
@@ -200,10 +199,9 @@ func (g *Gateway) offer(ctx context.Context, events []event.Event) (n int, err e
 	for _, s := range due {
 		s.offered(list, s.offers)
 	}
-	if n > 0 && events[n-1].Pos > g.hub.finished.Load() {
+	if n > 0 && events[n-1].Pos > g.hub.finished.Load().pos {
 		last := itself(&events[n-1])
-		g.hub.finished.Store(last.pos)
-		g.offered.Store(&last)
+		g.hub.finished.Store(&last)
 	}
 	for _, o := range list[:n] {
 		if o != nil {

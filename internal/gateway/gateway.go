@@ -68,10 +68,7 @@ type Gateway struct {
 	consumers holders
 	tickets   tickets
 	metrics   *metrics
-	// latest is the place of the newest event that is being offered, offered that of the
-	// newest that all who wait for it have been.
-	latest, offered atomic.Pointer[position]
-	due             []*session // belongs to Deliver
+	due       []*session // belongs to Deliver
 	// tick counts seconds.
 	tick    atomic.Int64
 	readers chan struct{}
@@ -122,8 +119,6 @@ func New(o Options) *Gateway {
 	g.metrics = newMetrics(names)
 	g.taking = make(chan struct{}, 1)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.latest.Store(&position{})
-	g.offered.Store(&position{})
 	return g
 }
 
@@ -133,10 +128,8 @@ func (g *Gateway) Load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the end of the log: %w", err)
 	}
-	g.latest.Store(&position{id, pos})
-	g.offered.Store(&position{id, pos})
-	g.hub.begun.Store(pos)
-	g.hub.finished.Store(pos)
+	g.hub.begun.Store(&position{id, pos})
+	g.hub.finished.Store(&position{id, pos})
 	return nil
 }
 
@@ -262,7 +255,7 @@ func (s *session) ping() {
 		data["cursor"] = id
 	}
 	if s.mode == modeReader {
-		data["lag"] = s.g.hub.begun.Load() - s.pos
+		data["lag"] = s.g.hub.begun.Load().pos - s.pos
 	}
 	if s.skipped > 0 {
 		data["skipped"] = s.skipped

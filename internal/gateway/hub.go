@@ -9,10 +9,10 @@ import (
 
 // hub knows which sessions wait for which types.
 type hub struct {
-	// begun is the position of the newest event that is being offered to sessions, finished
+	// begun is the place of the newest event that is being offered to sessions, finished
 	// that of the newest that has been. A session that has read the log up to begun has
 	// missed nothing and may be live: what comes is offered to it.
-	begun, finished atomic.Int64
+	begun, finished atomic.Pointer[position]
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -35,7 +35,10 @@ type place struct {
 }
 
 func newHub() *hub {
-	return &hub{sessions: make(map[*session]struct{}), byType: make(map[string]*followers)}
+	h := &hub{sessions: make(map[*session]struct{}), byType: make(map[string]*followers)}
+	h.begun.Store(new(position))
+	h.finished.Store(new(position))
+	return h
 }
 
 // join adds a session, leave takes it out of everything.

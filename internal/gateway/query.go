@@ -309,7 +309,7 @@ func (g *Gateway) Describe() []Connection {
 			c.State = "new"
 		}
 		if s.mode == modeReader {
-			c.Lag = max(g.hub.begun.Load()-s.pos, 0)
+			c.Lag = max(g.hub.begun.Load().pos-s.pos, 0)
 		}
 		s.mu.Unlock()
 		list = append(list, c)

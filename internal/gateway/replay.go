@@ -68,7 +68,7 @@ func (s *session) read(ctx context.Context) {
 		}
 		pos, turn, types := s.pos, s.turn, s.types()
 		s.mu.Unlock()
-		upTo := s.g.hub.begun.Load()
+		upTo := s.g.hub.begun.Load().pos
 		page, err := s.g.page(ctx, pos, upTo, types, s.user.Load())
 		if err == nil && len(page) < pageLength {
 			err = s.lost(ctx, pos)
@@ -112,7 +112,7 @@ func (s *session) lost(ctx context.Context, pos int64) error {
 // caughtUp makes the session live if nothing that happened before is missing; s.mu is held.
 func (s *session) caughtUp() bool {
 	s.passing(s.pos + 1)
-	if s.mode == modeReader && s.pos >= s.g.hub.begun.Load() {
+	if s.mode == modeReader && s.pos >= s.g.hub.begun.Load().pos {
 		s.enter(modeLive)
 	}
 	return s.mode == modeLive

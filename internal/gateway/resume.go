@@ -61,7 +61,7 @@ func (s *session) resumeSubscribe(ctx context.Context, f *frame, filter event.Fi
 
 // subscribeAfter subscribes from a position on: first the answer, then the past.
 func (s *session) subscribeAfter(ctx context.Context, f *frame, filter event.Filter, pos int64) {
-	head := s.g.latest.Load()
+	head := s.g.hub.begun.Load()
 	_, oldest, err := s.g.o.Store.Oldest(ctx)
 	if err != nil {
 		s.unavailable(f.ID, err)
@@ -99,7 +99,7 @@ func (s *session) subscribeLost(ctx context.Context, f *frame, filter event.Filt
 	from := int64(-1)
 	if f.OnLost == "earliest" && oldest > 0 {
 		from = oldest - 1
-		head := s.g.latest.Load()
+		head := s.g.hub.begun.Load()
 		if lost.Replayed, err = s.g.count(ctx, s.probe(f, filter, from), from, head.pos); err != nil {
 			s.unavailable(f.ID, err)
 			return
@@ -271,7 +271,7 @@ func (s *session) resumeLost(f *frame) {
 func (s *session) resume(ctx context.Context, f *frame, r remembered) {
 	var pos int64
 	known, result := false, &resumed{Status: "complete", From: f.LastEventID}
-	head := s.g.latest.Load()
+	head := s.g.hub.begun.Load()
 	id, oldest, err := s.g.o.Store.Oldest(ctx)
 	if err == nil && f.LastEventID != "" {
 		pos, known, err = s.g.o.Store.Place(ctx, f.LastEventID)
@@ -306,7 +306,7 @@ func (s *session) resume(ctx context.Context, f *frame, r remembered) {
 		}
 		s.index()
 		if start < 0 {
-			begun := s.g.hub.begun.Load()
+			begun := s.g.hub.begun.Load().pos
 			for _, sub := range added {
 				sub.from, sub.done = begun, begun
 			}

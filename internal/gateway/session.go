@@ -389,7 +389,7 @@ func (s *session) served() int64 {
 	if s.mode == modeReader {
 		return s.pos
 	}
-	return max(s.g.hub.finished.Load(), s.lastSent, s.pos)
+	return max(s.g.hub.finished.Load().pos, s.lastSent, s.pos)
 }
 
 // settle notes up to where the subscriptions have been served, so that none of them gets
@@ -412,7 +412,7 @@ func (s *session) cursor() string {
 	if s.mode == modeReader || len(s.out.queue) > 0 {
 		return ""
 	}
-	return s.g.offered.Load().id
+	return s.g.hub.finished.Load().id
 }
 
 // position is a place in the log.

@@ -208,7 +208,7 @@ func (s *session) subscribe(f *frame, filter event.Filter, from int64) *subscrib
 	}
 	s.index()
 	if from < 0 {
-		from = s.g.hub.begun.Load() // after index: what begins later is offered to the session
+		from = s.g.hub.begun.Load().pos // after index: what begins later is offered to the session
 	}
 	for _, sub := range added {
 		sub.from, sub.done = from, from
