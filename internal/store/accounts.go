@@ -150,7 +150,7 @@ func scanAccount(r row, a *identity.Account) error {
 }
 
 func (tx accountTx) account(ctx context.Context, query string, key any) (a identity.Account, err error) {
-	err = classify(scanAccount(tx.q.queryRow(ctx, query, key), &a))
+	err = classify(scanAccount(tx.row(ctx, query, key), &a))
 	if errors.Is(err, sql.ErrNoRows) {
 		return identity.Account{}, identity.ErrNotFound
 	}

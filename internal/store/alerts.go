@@ -66,7 +66,7 @@ func scanAlert(r row, a *alerts.Alert) error {
 }
 
 func (tx alertTx) alert(ctx context.Context, query string, a ...any) (found alerts.Alert, err error) {
-	if err := classify(scanAlert(tx.q.queryRow(ctx, query, a...), &found)); err != nil {
+	if err := classify(scanAlert(tx.row(ctx, query, a...), &found)); err != nil {
 		return alerts.Alert{}, noRow(err, alerts.ErrNotFound)
 	}
 	return found, nil
@@ -195,7 +195,7 @@ func scanScan(r row, s *alerts.Scan) error {
 }
 
 func (tx alertTx) scan(ctx context.Context, query string, id int64) (found alerts.Scan, err error) {
-	if err := classify(scanScan(tx.q.queryRow(ctx, query, id), &found)); err != nil {
+	if err := classify(scanScan(tx.row(ctx, query, id), &found)); err != nil {
 		return alerts.Scan{}, noRow(err, alerts.ErrNotFound)
 	}
 	return found, nil

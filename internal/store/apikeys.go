@@ -36,7 +36,7 @@ func (tx accountTx) AddKey(ctx context.Context, k identity.Key) error {
 }
 
 func (tx accountTx) key(ctx context.Context, query string, a ...any) (k identity.Key, err error) {
-	err = classify(scanKey(tx.q.queryRow(ctx, query, a...), &k))
+	err = classify(scanKey(tx.row(ctx, query, a...), &k))
 	if errors.Is(err, sql.ErrNoRows) {
 		return identity.Key{}, identity.ErrNotFound
 	}

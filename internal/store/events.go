@@ -223,7 +223,7 @@ func (s *Store) PruneEvents(ctx context.Context, age time.Duration, keep int64, 
 
 // ByID returns the event with that id.
 func (s *Store) ByID(ctx context.Context, id string) (e event.Event, found bool, err error) {
-	err = s.View(ctx, func(tx *Tx) error { return scanEvent(tx.q.queryRow(ctx, eventByID, id), &e) })
+	err = s.View(ctx, func(tx *Tx) error { return scanEvent(tx.row(ctx, eventByID, id), &e) })
 	if errors.Is(err, sql.ErrNoRows) {
 		return event.Event{}, false, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/store"
 )
 
@@ -45,6 +46,35 @@ func TestFailingWriteLeavesTheGroupAlone(t *testing.T) {
 			if s.MustQuery(t, `SELECT count(*) FROM probe WHERE n >= $1 AND n < $2`, []any{round * 100, round*100 + 100}, &stored); stored != want {
 				t.Errorf("round %d: %d writes are stored, want %d", round, stored, want)
 			}
+		}
+	})
+}
+
+// A write that returns what it has changed is undone with its operation too.
+func TestFailingWriteThatReturnsIsUndone(t *testing.T) {
+	onBoth(t, func(t *testing.T, o store.Options) {
+		accounts := open(t, o).Accounts()
+		refused := errors.New("refused")
+		update := func(f func(tx identity.Tx) error) {
+			t.Helper()
+			if err := accounts.Update(t.Context(), f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		update(func(tx identity.Tx) error {
+			return errors.Join(
+				tx.AddToken(t.Context(), identity.OneTime{Hash: "h", Purpose: "invite", MaxUses: 1, CreatedAt: 1, ExpiresAt: 100}),
+				tx.AddKey(t.Context(), identity.Key{ID: "k", Hash: "h", Name: "n", CreatedAt: 1}))
+		})
+		for _, write := range []func(tx identity.Tx) error{
+			func(tx identity.Tx) error { _, err := tx.UseToken(t.Context(), "invite", "h", 2); return err },
+			func(tx identity.Tx) error { _, err := tx.RevokeKey(t.Context(), "k", 2); return err },
+		} {
+			err := accounts.Update(t.Context(), func(tx identity.Tx) error { return errors.Join(write(tx), refused) })
+			if !errors.Is(err, refused) {
+				t.Fatalf("refused write: %v", err)
+			}
+			update(write) // as if it had never been tried
 		}
 	})
 }

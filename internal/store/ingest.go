@@ -40,7 +40,7 @@ func (tx *Tx) ingest(ctx context.Context, batch []gateway.Submission) ([]bool, e
 	for n := range batch {
 		e := &batch[n]
 		var was event.Event
-		switch err := scanEvent(tx.q.queryRow(ctx, eventByID, e.ID), &was); {
+		switch err := scanEvent(tx.row(ctx, eventByID, e.ID), &was); {
 		case errors.Is(err, sql.ErrNoRows):
 			if err := tx.Append(ctx, e.Event); err != nil {
 				return nil, err

@@ -34,7 +34,7 @@ func scanJob(r row, j *privacy.Job) error {
 }
 
 func (tx privacyTx) job(ctx context.Context, query string, a ...any) (j privacy.Job, err error) {
-	if err := classify(scanJob(tx.q.queryRow(ctx, query, a...), &j)); err != nil {
+	if err := classify(scanJob(tx.row(ctx, query, a...), &j)); err != nil {
 		return privacy.Job{}, noRow(err, privacy.ErrNotFound)
 	}
 	return j, nil

@@ -56,7 +56,7 @@ func scanSession(r row, s *identity.Session) error {
 }
 
 func (tx accountTx) session(ctx context.Context, query, key string) (s identity.Session, err error) {
-	err = classify(scanSession(tx.q.queryRow(ctx, query, key), &s))
+	err = classify(scanSession(tx.row(ctx, query, key), &s))
 	if errors.Is(err, sql.ErrNoRows) {
 		return identity.Session{}, identity.ErrNotFound
 	}
@@ -197,7 +197,7 @@ func (tx accountTx) UseToken(ctx context.Context, purpose, hash string, now int6
 }
 
 func (tx accountTx) token(ctx context.Context, query, purpose, hash string, now int64) (t identity.OneTime, err error) {
-	err = classify(scanToken(tx.q.queryRow(ctx, query, hash, purpose, now), &t))
+	err = classify(scanToken(tx.row(ctx, query, hash, purpose, now), &t))
 	if errors.Is(err, sql.ErrNoRows) {
 		return identity.OneTime{}, identity.ErrNotFound
 	}

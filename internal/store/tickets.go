@@ -65,8 +65,7 @@ func (tx ticketTx) Lock(ctx context.Context, viewer, id int64) (tickets.Ticket, 
 }
 
 func (tx ticketTx) ticket(ctx context.Context, query string, a ...any) (t tickets.Ticket, err error) {
-	tx.statements++
-	err = classify(scanTicket(tx.q.queryRow(ctx, query, a...), &t))
+	err = classify(scanTicket(tx.row(ctx, query, a...), &t))
 	return t, noRow(err, tickets.ErrNotFound)
 }
 

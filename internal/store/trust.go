@@ -57,8 +57,7 @@ func scanIdentity(r row, i *trust.Identity) error {
 }
 
 func (tx trustTx) identity(ctx context.Context, query string, a ...any) (i trust.Identity, err error) {
-	tx.statements++
-	if err := classify(scanIdentity(tx.q.queryRow(ctx, query, a...), &i)); err != nil {
+	if err := classify(scanIdentity(tx.row(ctx, query, a...), &i)); err != nil {
 		return trust.Identity{}, fmt.Errorf("read identity: %w", noRow(err, trust.ErrNotFound))
 	}
 	return i, nil
@@ -185,8 +184,7 @@ func (tx trustTx) AddVerification(ctx context.Context, v *trust.Verification) er
 
 // Verification implements trust.Tx.
 func (tx trustTx) Verification(ctx context.Context, id string) (v trust.Verification, err error) {
-	tx.statements++
-	if err := classify(scanVerification(tx.q.queryRow(ctx, verificationByID, id), &v)); err != nil {
+	if err := classify(scanVerification(tx.row(ctx, verificationByID, id), &v)); err != nil {
 		return v, fmt.Errorf("read verification: %w", noRow(err, trust.ErrNotFound))
 	}
 	return v, nil

@@ -55,9 +55,14 @@ func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int64, error
 
 // queryRow scans the first row of a query into dest; without one it is [sql.ErrNoRows].
 func (tx *Tx) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
+	return classify(tx.row(ctx, query, args...).Scan(dest...))
+}
+
+// row is the first row of a query, for who knows how to scan it.
+func (tx *Tx) row(ctx context.Context, query string, args ...any) row {
 	tx.statements++
 	tx.changed = tx.changed || !reads(query)
-	return classify(tx.q.queryRow(ctx, query, args...).Scan(dest...))
+	return tx.q.queryRow(ctx, query, args...)
 }
 
 // query calls scan for each row.
