@@ -25,6 +25,10 @@ type deleteTx interface {
 	RoleOf(ctx context.Context, chat, user int64) (string, error)
 	// Answers returns the messages that answer one.
 	Answers(ctx context.Context, message int64) ([]int64, error)
+	// TouchAnswers lets the newest answers to a message that was edited or deleted be part
+	// of the same change, so that who asks for what changed gets them with the quote as it
+	// is now.
+	TouchAnswers(ctx context.Context, message, eventSeq int64, limit int) error
 	// Redact passes every event whose payload shows a message through redact and keeps
 	// what that returns.
 	Redact(ctx context.Context, message int64, redact func(event.Event) ([]byte, error)) error
@@ -130,7 +134,7 @@ func (s *Service) deleteForAll(ctx context.Context, tx Tx, user, chat, message i
 	if err := s.redact(ctx, tx, &m); err != nil {
 		return err
 	}
-	if err := s.answersChanged(ctx, tx, &m); err != nil {
+	if err := tx.TouchAnswers(ctx, m.ID, m.EventSeq, maxRequoted); err != nil {
 		return err
 	}
 	return s.announce(ctx, tx, event.MessageDeleted, m.Chat, m.EventSeq, m.ID, user, MessagePayload{Message: m, By: user})

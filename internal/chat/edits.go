@@ -176,7 +176,7 @@ func (s *Service) saveEdit(ctx context.Context, tx Tx, before, m *Message) error
 			return err
 		}
 	}
-	if err := s.answersChanged(ctx, tx, m); err != nil {
+	if err := tx.TouchAnswers(ctx, m.ID, m.EventSeq, maxRequoted); err != nil {
 		return err
 	}
 	return tx.Reindex(ctx, m)

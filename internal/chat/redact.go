@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/kuranty/kuranty/event"
 )
@@ -32,22 +31,6 @@ func (s *Service) redact(ctx context.Context, tx deleteTx, m *Message) error {
 
 // maxRequoted is how many answers, the newest, count as changed with the message they quote.
 const maxRequoted = 100
-
-// answersChanged lets answers to a message that was edited or deleted be part of the same change,
-// so that who asks for what changed gets them with the quote as it is now.
-func (s *Service) answersChanged(ctx context.Context, tx Tx, m *Message) error {
-	answers, err := tx.Answers(ctx, m.ID)
-	if err != nil {
-		return err
-	}
-	slices.Sort(answers)
-	for _, id := range answers[max(len(answers)-maxRequoted, 0):] {
-		if err := tx.Touch(ctx, id, m.EventSeq); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // withoutContent is the payload of an event about a message without its content.
 func withoutContent(e *event.Event, deleted *Message) ([]byte, error) {

@@ -150,7 +150,11 @@ func (tx chatTx) RoleOf(ctx context.Context, id, user int64) (role string, err e
 	return role, err
 }
 
-const answers = `SELECT id FROM messages WHERE reply_to_id = $1 AND reply_to_id > 0`
+const (
+	answers      = `SELECT id FROM messages WHERE reply_to_id = $1 AND reply_to_id > 0`
+	touchAnswers = `UPDATE messages SET event_seq = $1 WHERE id IN (
+		SELECT id FROM messages WHERE reply_to_id = $2 AND reply_to_id > 0 ORDER BY id DESC LIMIT $3)`
+)
 
 // Answers implements chat's deleting.
 func (tx chatTx) Answers(ctx context.Context, message int64) (found []int64, err error) {
@@ -161,6 +165,12 @@ func (tx chatTx) Answers(ctx context.Context, message int64) (found []int64, err
 		return err
 	})
 	return found, err
+}
+
+// TouchAnswers implements chat's deleting.
+func (tx chatTx) TouchAnswers(ctx context.Context, message, eventSeq int64, limit int) error {
+	_, err := tx.exec(ctx, touchAnswers, eventSeq, message, limit)
+	return err
 }
 
 const (
