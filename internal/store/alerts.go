@@ -126,19 +126,9 @@ func (tx alertTx) Alerts(ctx context.Context, q alerts.Query, below int64, limit
 	return tx.alerts(ctx, listAlerts, below, q.Status, q.Severity, q.Kind, q.User, limit)
 }
 
-func (tx alertTx) ids(ctx context.Context, query string, a ...any) (list []int64, err error) {
-	err = tx.query(ctx, query, a, func(r row) error {
-		var id int64
-		err := r.Scan(&id)
-		list = append(list, id)
-		return err
-	})
-	return list, err
-}
-
 // Untold implements alerts' storage.
 func (tx alertTx) Untold(ctx context.Context, after, now int64, limit int) ([]int64, error) {
-	return tx.ids(ctx, untoldAlerts, after, now, limit)
+	return column[int64](ctx, tx.Tx, untoldAlerts, after, now, limit)
 }
 
 // SweepAlerts implements alerts' storage.
@@ -156,18 +146,10 @@ func (tx alertTx) AlertEvents(ctx context.Context, above int64, limit int) ([]ev
 	return tx.readEvents(ctx, alertEvents, above, limit)
 }
 
-// RewriteEvent implements alerts' storage.
-func (tx alertTx) RewriteEvent(ctx context.Context, row int64, payload []byte) error {
-	_, err := tx.exec(ctx, rewritePayload, string(payload), row)
-	return err
-}
-
-const forgetAlertReplies = `DELETE FROM idempotency WHERE response LIKE $1`
-
 // ForgetReplies implements alerts' storage. Replies are JSON that only we write, without
 // blanks.
 func (tx alertTx) ForgetReplies(ctx context.Context, user int64) error {
-	_, err := tx.exec(ctx, forgetAlertReplies, `{"id":"alr%"user_id":`+strconv.FormatInt(user, 10)+`,"title":%`)
+	_, err := tx.exec(ctx, forgetRepliesLike, `{"id":"alr%"user_id":`+strconv.FormatInt(user, 10)+`,"title":%`)
 	return err
 }
 
@@ -244,7 +226,7 @@ func (tx alertTx) Scans(ctx context.Context, below int64, limit int) (list []ale
 
 // Unfinished implements alerts' storage.
 func (tx alertTx) Unfinished(ctx context.Context, before int64) ([]int64, error) {
-	return tx.ids(ctx, unfinished, before)
+	return column[int64](ctx, tx.Tx, unfinished, before)
 }
 
 // SweepScans implements alerts' storage.

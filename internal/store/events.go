@@ -118,6 +118,12 @@ func (tx *Tx) NextInStream(ctx context.Context, stream string) (seq int64, err e
 
 const rewritePayload = `UPDATE events SET payload = $1 WHERE id = $2`
 
+// RewriteEvent replaces the payload of an event, for the erasing of all packages.
+func (tx *Tx) RewriteEvent(ctx context.Context, row int64, payload []byte) error {
+	_, err := tx.exec(ctx, rewritePayload, string(payload), row)
+	return err
+}
+
 // Redact passes every event whose payload shows a message through redact and keeps what
 // that returns (event.Event.Ref).
 func (tx *Tx) Redact(ctx context.Context, ref int64, redact func(event.Event) ([]byte, error)) error {
@@ -130,7 +136,7 @@ func (tx *Tx) Redact(ctx context.Context, ref int64, redact func(event.Event) ([
 		if err != nil {
 			return fmt.Errorf("redact event %s: %w", e.ID, err)
 		}
-		if _, err := tx.exec(ctx, rewritePayload, string(payload), e.Row()); err != nil {
+		if err := tx.RewriteEvent(ctx, e.Row(), payload); err != nil {
 			return fmt.Errorf("redact event %s: %w", e.ID, err)
 		}
 	}

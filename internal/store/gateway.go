@@ -78,14 +78,9 @@ func (g gatewayStore) Members(ctx context.Context, chat int64, users []int64) (i
 	if err != nil {
 		return nil, err
 	}
-	err = g.s.View(ctx, func(tx *Tx) error {
-		in = nil
-		return tx.query(ctx, tx.text(amongSQLite, amongPostgres), args(chat, list), func(r row) error {
-			var user int64
-			err := r.Scan(&user)
-			in = append(in, user)
-			return err
-		})
+	err = g.s.View(ctx, func(tx *Tx) (err error) {
+		in, err = column[int64](ctx, tx, tx.text(amongSQLite, amongPostgres), chat, list)
+		return err
 	})
 	return in, err
 }

@@ -147,7 +147,6 @@ const (
 	announcedTransactions = `SELECT ` + eventColumns + ` FROM events
 		WHERE id > $1 AND type IN ('` + event.PaymentCompleted + `', '` + event.TransactionCreated + `', '` + event.TransactionCompleted + `')
 		AND payload LIKE $2 ORDER BY id LIMIT $3`
-	forgetTransactionReplies = `DELETE FROM idempotency WHERE response LIKE $1`
 )
 
 // ofUser matches what we write of a transaction of a person, in events and in replies.
@@ -174,14 +173,8 @@ func (tx paymentTx) HoldEvent(ctx context.Context, row int64) (e event.Event, th
 	return found[0], true, nil
 }
 
-// RewriteEvent implements payments' erasing.
-func (tx paymentTx) RewriteEvent(ctx context.Context, row int64, payload []byte) error {
-	_, err := tx.exec(ctx, rewritePayload, string(payload), row)
-	return err
-}
-
 // ForgetReplies implements payments' erasing.
 func (tx paymentTx) ForgetReplies(ctx context.Context, user int64) error {
-	_, err := tx.exec(ctx, forgetTransactionReplies, ofUser(user))
+	_, err := tx.exec(ctx, forgetRepliesLike, ofUser(user))
 	return err
 }

@@ -50,16 +50,16 @@ func (tx privacyTx) SessionsOf(ctx context.Context, user int64) (list []identity
 
 // MemberChats implements privacy's exports.
 func (tx privacyTx) MemberChats(ctx context.Context, user, after int64, limit int) ([]int64, error) {
-	return column[int64](ctx, tx, memberChats, user, after, limit)
+	return column[int64](ctx, tx.Tx, memberChats, user, after, limit)
 }
 
 // OwnFiles implements privacy's exports.
 func (tx privacyTx) OwnFiles(ctx context.Context, user int64, after string, limit int) ([]string, error) {
-	return column[string](ctx, tx, ownFiles, user, after, limit)
+	return column[string](ctx, tx.Tx, ownFiles, user, after, limit)
 }
 
 // column collects the one column of a query.
-func column[T any](ctx context.Context, tx privacyTx, query string, a ...any) (list []T, err error) {
+func column[T any](ctx context.Context, tx *Tx, query string, a ...any) (list []T, err error) {
 	err = tx.query(ctx, query, a, func(r row) error {
 		var v T
 		err := r.Scan(&v)
@@ -92,7 +92,7 @@ const (
 
 // PlacesOf implements privacy's erasing.
 func (tx privacyTx) PlacesOf(ctx context.Context, user, after int64, limit int) ([]int64, error) {
-	return column[int64](ctx, tx, placesOf, user, after, limit)
+	return column[int64](ctx, tx.Tx, placesOf, user, after, limit)
 }
 
 func (tx privacyTx) refs(ctx context.Context, query string, a ...any) (list []privacy.Ref, err error) {
@@ -151,14 +151,14 @@ func (tx privacyTx) AvatarsBy(ctx context.Context, user int64, limit int) ([]pri
 
 // LooseFilesOf implements privacy's erasing.
 func (tx privacyTx) LooseFilesOf(ctx context.Context, user int64, limit int) ([]string, error) {
-	return column[string](ctx, tx, looseFilesOf, user, limit)
+	return column[string](ctx, tx.Tx, looseFilesOf, user, limit)
 }
 
 const neutralKeys = `UPDATE api_keys SET name = 'Deleted account' WHERE created_by = $1 RETURNING id`
 
 // KeysOf implements privacy's erasing.
 func (tx privacyTx) KeysOf(ctx context.Context, user int64) ([]string, error) {
-	return column[string](ctx, tx, neutralKeys, user)
+	return column[string](ctx, tx.Tx, neutralKeys, user)
 }
 
 // forgetting are the statements of ForgetPerson; the parameter is the person. Rows about
@@ -203,7 +203,10 @@ func (tx privacyTx) RemoveReply(ctx context.Context, r privacy.Reply) error {
 	return err
 }
 
-const forgetRepliesTo = `DELETE FROM idempotency WHERE principal = $1`
+const (
+	forgetRepliesTo   = `DELETE FROM idempotency WHERE principal = $1`
+	forgetRepliesLike = `DELETE FROM idempotency WHERE response LIKE $1`
+)
 
 // ForgetPerson implements privacy's erasing.
 func (tx privacyTx) ForgetPerson(ctx context.Context, user int64) error {
@@ -241,12 +244,6 @@ func (tx privacyTx) EventAt(ctx context.Context, row int64) (event.Event, error)
 		return event.Event{}, privacy.ErrNotFound
 	}
 	return found[0], nil
-}
-
-// RewriteEvent implements privacy's erasing.
-func (tx privacyTx) RewriteEvent(ctx context.Context, row int64, payload []byte) error {
-	_, err := tx.exec(ctx, rewritePayload, string(payload), row)
-	return err
 }
 
 const (

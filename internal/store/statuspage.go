@@ -215,14 +215,8 @@ func (tx statusTx) OpenMaintenance(ctx context.Context, limit int) ([]status.Mai
 }
 
 // DueMaintenance implements status.Tx.
-func (tx statusTx) DueMaintenance(ctx context.Context, now int64, limit int) (ids []string, err error) {
-	err = tx.query(ctx, dueMaintenance, args(now, limit), func(r row) error {
-		var id string
-		err := r.Scan(&id)
-		ids = append(ids, id)
-		return err
-	})
-	return ids, err
+func (tx statusTx) DueMaintenance(ctx context.Context, now int64, limit int) ([]string, error) {
+	return column[string](ctx, tx.Tx, dueMaintenance, now, limit)
 }
 
 // CountOpen implements status.Tx.

@@ -276,12 +276,6 @@ func (tx ticketTx) Shown(ctx context.Context, id int64) ([]event.Event, error) {
 	return tx.readEvents(ctx, eventsOfStream, event.TicketStream(id))
 }
 
-// Rewrite implements tickets' erasing.
-func (tx ticketTx) Rewrite(ctx context.Context, row int64, payload []byte) error {
-	_, err := tx.exec(ctx, rewritePayload, string(payload), row)
-	return err
-}
-
 // WrittenElsewhere implements tickets' erasing.
 func (tx ticketTx) WrittenElsewhere(ctx context.Context, user, after int64, limit int) ([]tickets.Message, error) {
 	return tx.messages(ctx, writtenElsewhere, user, after, limit)
@@ -289,5 +283,5 @@ func (tx ticketTx) WrittenElsewhere(ctx context.Context, user, after int64, limi
 
 // FilesFor implements tickets' erasing.
 func (tx ticketTx) FilesFor(ctx context.Context, user int64) ([]string, error) {
-	return column[string](ctx, privacyTx(tx), filesForTicketsOf, user)
+	return column[string](ctx, tx.Tx, filesForTicketsOf, user)
 }

@@ -263,29 +263,16 @@ const (
 	eventsOfIdentity    = `SELECT ` + eventColumns + ` FROM events WHERE stream = $1 AND id > $2 ORDER BY id LIMIT $3`
 	removeVerifications = `DELETE FROM trust_verifications WHERE id IN (SELECT id FROM trust_verifications WHERE identity_id = $1 LIMIT $2)`
 	removeIdentity      = `DELETE FROM trust_identities WHERE id = $1`
-	removeReplies       = `DELETE FROM idempotency WHERE principal = $1`
 )
 
 // Due implements trust.Tx.
-func (tx trustTx) Due(ctx context.Context, now int64, limit int) (ids []string, err error) {
-	err = tx.query(ctx, dueVerifications, args(now, limit), func(r row) error {
-		var id string
-		err := r.Scan(&id)
-		ids = append(ids, id)
-		return err
-	})
-	return ids, err
+func (tx trustTx) Due(ctx context.Context, now int64, limit int) ([]string, error) {
+	return column[string](ctx, tx.Tx, dueVerifications, now, limit)
 }
 
 // Ownerless implements trust.Tx.
-func (tx trustTx) Ownerless(ctx context.Context, limit int) (users []int64, err error) {
-	err = tx.query(ctx, ownerless, args(limit), func(r row) error {
-		var user int64
-		err := r.Scan(&user)
-		users = append(users, user)
-		return err
-	})
-	return users, err
+func (tx trustTx) Ownerless(ctx context.Context, limit int) ([]int64, error) {
+	return column[int64](ctx, tx.Tx, ownerless, limit)
 }
 
 // ForgetEnded implements trust.Tx.
@@ -298,12 +285,6 @@ func (tx trustTx) Shown(ctx context.Context, identity string, after int64, limit
 	return tx.readEvents(ctx, eventsOfIdentity, trust.Stream(identity), after, limit)
 }
 
-// Rewrite implements trust.Tx.
-func (tx trustTx) Rewrite(ctx context.Context, row int64, payload []byte) error {
-	_, err := tx.exec(ctx, rewritePayload, string(payload), row)
-	return err
-}
-
 // RemoveVerifications implements trust.Tx.
 func (tx trustTx) RemoveVerifications(ctx context.Context, identity string, limit int) (int64, error) {
 	return tx.exec(ctx, removeVerifications, identity, limit)
@@ -311,7 +292,7 @@ func (tx trustTx) RemoveVerifications(ctx context.Context, identity string, limi
 
 // RemoveIdentity implements trust.Tx.
 func (tx trustTx) RemoveIdentity(ctx context.Context, i *trust.Identity) error {
-	if _, err := tx.exec(ctx, removeReplies, event.User(i.User)); err != nil {
+	if _, err := tx.exec(ctx, forgetRepliesTo, event.User(i.User)); err != nil {
 		return err
 	}
 	_, err := tx.exec(ctx, removeIdentity, i.ID)

@@ -27,8 +27,8 @@ type erasureTx interface {
 	ForgetReplies(ctx context.Context, tickets []int64) error
 	// Shown returns the events about a ticket that the log has.
 	Shown(ctx context.Context, id int64) ([]event.Event, error)
-	// Rewrite replaces the payload of an event.
-	Rewrite(ctx context.Context, row int64, payload []byte) error
+	// RewriteEvent replaces the payload of an event.
+	RewriteEvent(ctx context.Context, row int64, payload []byte) error
 	// WrittenElsewhere returns messages of user in tickets of others, with ids above one.
 	WrittenElsewhere(ctx context.Context, user, after int64, limit int) ([]Message, error)
 	// FilesFor returns the ids of files in tickets of user that others uploaded.
@@ -96,7 +96,7 @@ func redact(ctx context.Context, tx Tx, id int64) error {
 	for i := range events {
 		payload, changed, err := redacted(&events[i])
 		if err == nil && changed {
-			err = tx.Rewrite(ctx, events[i].Row(), payload)
+			err = tx.RewriteEvent(ctx, events[i].Row(), payload)
 		}
 		if err != nil {
 			return err

@@ -21,9 +21,9 @@ func (Personal) Name() string { return "trust" }
 // erasureTx is what erasing needs.
 type erasureTx interface {
 	// Shown returns up to limit events after a row of the log that are about an identity,
-	// Rewrite replaces the payload of one.
+	// RewriteEvent replaces the payload of one.
 	Shown(ctx context.Context, identity string, after int64, limit int) ([]event.Event, error)
-	Rewrite(ctx context.Context, row int64, payload []byte) error
+	RewriteEvent(ctx context.Context, row int64, payload []byte) error
 	// RemoveVerifications removes up to limit verifications of an identity, RemoveIdentity
 	// an identity that has none, and the kept replies to the requests of its user.
 	RemoveVerifications(ctx context.Context, identity string, limit int) (n int64, err error)
@@ -113,7 +113,7 @@ func redact(ctx context.Context, tx Tx, e *event.Event) error {
 	if err != nil {
 		return fmt.Errorf("payload of event %s: %w", e.ID, err)
 	}
-	return tx.Rewrite(ctx, e.Row(), payload)
+	return tx.RewriteEvent(ctx, e.Row(), payload)
 }
 
 // What an export has. Times are RFC 3339 in UTC.
