@@ -232,6 +232,10 @@ func (l *Log) Run(ctx context.Context) error {
 func (l *Log) number(ctx context.Context) error {
 	l.lead(true)
 	defer l.lead(false)
+	// Who led before may have numbered some and died before it told anybody.
+	if err := l.look(ctx); err != nil {
+		return err
+	}
 	poll := time.NewTicker(200 * time.Millisecond) // what a process committed that then died
 	defer poll.Stop()
 	for {
@@ -309,13 +313,19 @@ func (l *Log) heard(ctx context.Context) {
 		signal(l.due)
 		return
 	}
+	_ = l.look(ctx) // the next look comes within a second
+}
+
+// look looks how far the log has been numbered.
+func (l *Log) look(ctx context.Context) error {
 	head, err := l.store.Head(ctx)
 	if err != nil {
-		return // the next look comes within a second
+		return err
 	}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.reach(head)
-	l.mu.Unlock()
+	return nil
 }
 
 // telling tells other processes, one message for all that happened meanwhile.

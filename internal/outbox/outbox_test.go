@@ -259,6 +259,31 @@ func TestProcessesAnnounceWhatOthersStore(t *testing.T) {
 	inOrder(t, b.await(t, 450))
 }
 
+// A process that numbered events and died before it told anybody leaves them to the next
+// one that numbers (guarantees.md R18).
+func TestR18_LeaderAnnouncesWhatTheOneBeforeNumbered(t *testing.T) {
+	s := open(t, store.Options{Driver: store.Postgres, DSN: pgtest.Start(t)})
+	told := &sink{name: "a"}
+	log := outbox.New(s, outbox.Options{}, told)
+	if err := log.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, 0, 10)
+	if given, err := s.NumberEvents(t.Context()); err != nil || len(given) != 10 {
+		t.Fatalf("%d events were numbered, %v", len(given), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- log.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	inOrder(t, told.await(t, 10))
+}
+
 func TestPruneKeepsWhatIsNeeded(t *testing.T) {
 	onBoth(t, func(t *testing.T, o store.Options) {
 		slow := &sink{name: "slow", fail: func(e event.Event) error {
