@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 
 	"github.com/kuranty/kuranty/internal/asyncapi"
 )
@@ -35,10 +36,14 @@ func (s *Server) handleAsyncAPI(mux *http.ServeMux) {
 		{"/v1/asyncapi.json", "application/json", func() ([]byte, error) { return asyncapi.JSON(catalogue, o) }},
 		{"/v1/asyncapi.yaml", "application/yaml", func() ([]byte, error) { return asyncapi.YAML(catalogue, o) }},
 	} {
-		text, err := f.text()
-		if err != nil {
-			panic(fmt.Sprintf("server: %s: %v", f.path, err)) // the catalogue has checked the schemas
-		}
+		// Made when somebody asks: writing the YAML would be most of the time of a start.
+		made := sync.OnceValue(func() []byte {
+			text, err := f.text()
+			if err != nil {
+				panic(fmt.Sprintf("server: %s: %v", f.path, err)) // the catalogue has checked the schemas
+			}
+			return text
+		})
 		mux.HandleFunc(f.path, func(w http.ResponseWriter, r *http.Request) {
 			h := w.Header()
 			if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -46,6 +51,7 @@ func (s *Server) handleAsyncAPI(mux *http.ServeMux) {
 				http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 				return
 			}
+			text := made()
 			h.Set("Content-Type", f.contentType)
 			h.Set("X-Content-Type-Options", "nosniff")
 			h.Set("Access-Control-Allow-Origin", "*") // it is the same for everybody
