@@ -327,6 +327,7 @@ func TestB06_TypingIsNeitherInHistoryNorRecovered(t *testing.T) {
 	typing := c.published("typing")
 	eq(t, "is_typing", dig(typing, "is_typing"), true)
 	m := anna.call("POST", "/centrifugo/publish?channel="+channel, object{"content": "x"}).want(200)
+	eq(t, "announced", dig(c.published("message"), "id"), m.get("id"))
 	history := c.do("history", object{"channel": channel, "limit": 100})
 	for _, p := range dig(history, "history", "publications").([]any) {
 		eq(t, "offset", dig(p, "offset"), dig(p, "data", "event_seq"))
