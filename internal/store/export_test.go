@@ -17,6 +17,9 @@ func (s *Store) MustExec(t testing.TB, query string, args ...any) {
 	}
 }
 
+// Queued is how many writes wait for the writer of SQLite.
+func (s *Store) Queued() int { return len(s.writer.queue) }
+
 // Add runs a statement in a transaction that then ends as after says.
 func (s *Store) Add(ctx context.Context, query string, after func() error) error {
 	return s.Update(ctx, func(tx *Tx) error {

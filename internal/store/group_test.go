@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -77,4 +79,37 @@ func TestFailingWriteThatReturnsIsUndone(t *testing.T) {
 			update(write) // as if it had never been tried
 		}
 	})
+}
+
+// Who writes while a group is under way joins it; if that write fails, the group is done
+// again without it.
+func TestWritesJoinTheGroupUnderWay(t *testing.T) {
+	s := open(t, store.Options{Path: filepath.Join(t.TempDir(), "kuranty.db")})
+	s.MustExec(t, `CREATE TABLE probe (n BIGINT PRIMARY KEY)`)
+	for i, want := range []error{nil, errors.New("refused")} {
+		before := s.Stats().Groups
+		joined := make(chan error, 1)
+		var once sync.Once
+		err := s.Add(t.Context(), fmt.Sprintf(`INSERT INTO probe (n) VALUES (%d)`, 10*i), func() error {
+			once.Do(func() {
+				go func() {
+					joined <- s.Add(context.Background(), fmt.Sprintf(`INSERT INTO probe (n) VALUES (%d)`, 10*i+1), func() error { return want })
+				}()
+				for s.Queued() == 0 {
+					runtime.Gosched()
+				}
+			})
+			return nil
+		})
+		if got := <-joined; err != nil || !errors.Is(got, want) {
+			t.Errorf("writes: %v, %v, want <nil>, %v", err, got, want)
+		}
+		if n := s.Stats().Groups - before; n != 1 {
+			t.Errorf("the writes took %d commits, want 1", n)
+		}
+	}
+	var n, sum int64
+	if s.MustQuery(t, `SELECT count(*), sum(n) FROM probe`, nil, &n, &sum); n != 3 || sum != 11 {
+		t.Errorf("%d writes are stored, of sum %d, want 3 of 11", n, sum)
+	}
 }

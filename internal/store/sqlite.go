@@ -215,17 +215,21 @@ func (w *writer) run() {
 				return
 			}
 		}
-	gather:
-		for len(group) < groupLength {
-			select {
-			case op := <-w.queue:
-				group = append(group, op)
-			default:
-				break gather
-			}
-		}
-		w.commit(group)
+		w.commit(w.gather(group))
 	}
+}
+
+// gather adds to a group what waits.
+func (w *writer) gather(group []*operation) []*operation {
+	for len(group) < groupLength {
+		select {
+		case op := <-w.queue:
+			group = append(group, op)
+		default:
+			return group
+		}
+	}
+	return group
 }
 
 // close closes the connection, after the writer has ended. Its statements are closed
@@ -245,10 +249,13 @@ func ignoreDone(err error) error {
 // begin runs the operations of a group in a transaction. Savepoints cost a twelfth of
 // the work, and few operations fail after they have changed something: so they have none
 // until one does, and then the group begins anew, as transactions do on PostgreSQL too.
-func (w *writer) begin(ctx context.Context, group []*operation) error {
+//
+// Those that come meanwhile join the group, which it returns: what a commit costs is shared
+// by more, and they need not wait for another.
+func (w *writer) begin(ctx context.Context, group []*operation) ([]*operation, error) {
 	first := w.pos
 	if _, err := w.exec(ctx, `BEGIN IMMEDIATE`); err != nil {
-		return err
+		return group, err
 	}
 	var err error
 	for i := 0; i < len(group) && err == nil; i++ {
@@ -257,16 +264,19 @@ func (w *writer) begin(ctx context.Context, group []*operation) error {
 		} else {
 			err = w.attempt(group[i])
 		}
+		if err == nil && i == len(group)-1 {
+			group = w.gather(group)
+		}
 	}
 	if errors.Is(err, errAgain) {
 		if _, err := w.exec(ctx, `ROLLBACK`); err != nil {
-			return err
+			return group, err
 		}
 		w.pos, w.careful = first, carefulFor
 		return w.begin(ctx, group)
 	}
 	w.careful = max(w.careful-1, 0)
-	return err
+	return group, err
 }
 
 // commit runs the operations of a group, makes them durable together, and tells those
@@ -276,7 +286,7 @@ func (w *writer) commit(group []*operation) {
 	first := w.pos
 	err := w.store.Err()
 	if err == nil {
-		err = w.begin(ctx, group)
+		group, err = w.begin(ctx, group)
 		if err == nil {
 			err = w.index(ctx, group)
 		}
