@@ -7,6 +7,7 @@
 #   postgres  PostgreSQL's server programs (tests start their own), through apt
 #   redis     redis-server (tests start their own), through apt
 #   python    Python with the package websockets, through apt
+#   php       PHP for the command line, through apt
 #   strace    strace, which makes system calls fail for tests, through apt
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -62,13 +63,17 @@ python() {
 	python3 -c "import websockets" 2>/dev/null || /usr/bin/python3 -c "import websockets" 2>/dev/null || apt python3-websockets
 }
 
+php() {
+	type -P php >/dev/null || apt php-cli
+}
+
 strace() {
 	type -P strace >/dev/null || apt strace
 }
 
 for target in "$@"; do
 	case $target in
-	tools | web | browser | cc | postgres | redis | python | strace) "$target" ;;
+	tools | web | browser | cc | postgres | redis | python | php | strace) "$target" ;;
 	*) echo "need: unknown target $target" >&2 && exit 2 ;;
 	esac
 done

@@ -5,7 +5,7 @@
 # With CI=true a skipped test counts as failed. Arguments go to `go test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/need.sh cc web browser postgres redis python strace
+scripts/need.sh cc web browser postgres redis python php strace
 
 [ $# -gt 0 ] || set -- ./...
 log="$(mktemp)"
