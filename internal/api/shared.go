@@ -17,9 +17,10 @@ func (a *API) User(id int64) error { return a.perUser.take(strconv.FormatInt(id,
 func (a *API) Stranger(address string) error { return a.perAddress.take(network(address)) }
 
 // Allowed tells whether a web page may have sent a request: by its Origin, which is the
-// server's own or one of [Options.Origins] (guarantees.md S21).
+// server's own or one of [Options.Origins]; one that names two is of neither (guarantees.md S21).
 func (a *API) Allowed(r *http.Request) bool {
-	return a.origins.allow(r, r.Header.Get("Origin"))
+	said := r.Header["Origin"]
+	return len(said) == 1 && a.origins.allow(r, said[0])
 }
 
 // Around puts around the handler of another contract what all have in common: the id of

@@ -164,7 +164,7 @@ type remembered struct {
 	subs    []*subscription
 }
 
-// memory remembers connections that ended, by their tokens.
+// memory remembers connections that ended, by the hashes of their tokens.
 type memory struct {
 	mu   sync.Mutex
 	kept map[string]remembered
@@ -177,16 +177,17 @@ type memory struct {
 func (m *memory) open(token string, s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.live[token] = s
+	m.live[hashOf(token)] = s
 }
 
 // keep is called when the connection has ended.
 func (m *memory) keep(token string, r remembered) {
+	hash := hashOf(token)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.live, token)
+	delete(m.live, hash)
 	if n := len(r.subs); n > 0 && m.subs+n <= maxRemembered {
-		m.kept[token] = r
+		m.kept[hash] = r
 		m.subs += n
 	}
 }
@@ -194,24 +195,25 @@ func (m *memory) keep(token string, r remembered) {
 // take returns what a token stands for, once, if it is the subject's and not too old. A
 // connection that the server does not know to be lost yet ends by it.
 func (m *memory) take(token, subject string, now time.Time) (remembered, bool) {
+	hash := hashOf(token)
 	m.mu.Lock()
-	lost := m.live[token]
+	lost := m.live[hash]
 	m.mu.Unlock()
 	if lost != nil {
 		lost.resumed(subject)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r, ok := m.kept[token]
+	r, ok := m.kept[hash]
 	if !ok || r.subject != subject || now.After(r.until) {
 		return remembered{}, false
 	}
-	m.forget(token, r)
+	m.forget(hash, r)
 	return r, true
 }
 
-func (m *memory) forget(token string, r remembered) {
-	delete(m.kept, token)
+func (m *memory) forget(hash string, r remembered) {
+	delete(m.kept, hash)
 	m.subs -= len(r.subs)
 }
 
@@ -228,9 +230,9 @@ func (s *session) resumed(subject string) {
 func (m *memory) sweep(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for token, r := range m.kept {
+	for hash, r := range m.kept {
 		if now.After(r.until) {
-			m.forget(token, r)
+			m.forget(hash, r)
 		}
 	}
 }
@@ -245,7 +247,7 @@ func (s *session) answerResume(f *frame) {
 		s.strike(f.ID, "lastEventId is not the id of an event")
 		return
 	}
-	if f.Token == s.resumeToken {
+	if hashOf(f.Token) == hashOf(s.resumeToken) {
 		s.resumeLost(f)
 		return
 	}

@@ -34,7 +34,7 @@ func (g *Gateway) Ticket(c Caller) (text string, expiresIn int) {
 		return "", 0
 	}
 	text = newID("wst_")
-	t.kept[text] = ticket{c, g.now().Add(ticketFor)}
+	t.kept[hashOf(text)] = ticket{c, g.now().Add(ticketFor)}
 	return text, int(ticketFor / time.Second)
 }
 
@@ -42,17 +42,18 @@ func (g *Gateway) Ticket(c Caller) (text string, expiresIn int) {
 func (t *tickets) take(text string, now time.Time) (Caller, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k, ok := t.kept[text]
-	delete(t.kept, text)
+	hash := hashOf(text)
+	k, ok := t.kept[hash]
+	delete(t.kept, hash)
 	return k.caller, ok && now.Before(k.until)
 }
 
 func (t *tickets) sweep(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for text, k := range t.kept {
+	for hash, k := range t.kept {
 		if now.After(k.until) {
-			delete(t.kept, text)
+			delete(t.kept, hash)
 		}
 	}
 }
