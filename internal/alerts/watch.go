@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -27,10 +28,18 @@ type Observation struct {
 	Detail map[string]string
 }
 
-// About returns the subject of a person, or of an address if there is none.
+// About returns the subject of a person, or of an address if there is none. Addresses of
+// IPv6 count by their network of 64 bits, of which everybody has a whole one.
 func About(user int64, address string) string {
 	if user != 0 {
 		return event.User(user)
+	}
+	if ip, err := netip.ParseAddr(address); err == nil {
+		if ip = ip.Unmap().WithZone(""); ip.Is4() {
+			address = ip.String()
+		} else if network, err := ip.Prefix(64); err == nil {
+			address = network.String()
+		}
 	}
 	return "address:" + address
 }

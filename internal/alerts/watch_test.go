@@ -152,3 +152,17 @@ func TestAlertsWaitForTheDatabase(t *testing.T) {
 		}
 	})
 }
+
+func TestAddressesOfIPv6CountByTheirNetwork(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1": "address:192.0.2.1", "::ffff:192.0.2.1": "address:192.0.2.1", "2001:db8::1:2:3:4": "address:2001:db8::/64",
+		"fe80::1%eth0": "address:fe80::/64", "2001:db8::/64": "address:2001:db8::/64", "somewhere": "address:somewhere",
+	} {
+		if got := alerts.About(0, address); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+	if got := alerts.About(88, "192.0.2.1"); got != "user:88" {
+		t.Error(got)
+	}
+}

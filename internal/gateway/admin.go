@@ -127,7 +127,7 @@ func (s *session) receiveAdmin(b []byte) bool {
 		}
 	case "pong":
 	case "subscribe", "resume":
-		if s.rate.take(s.g.now(), s.g.o.MessagesPerMinute) != paceOK || s.busy && s.full() {
+		if s.counted() != paceOK || s.busy && s.full() {
 			s.garbage()
 			break
 		}

@@ -81,6 +81,7 @@ func (s *session) refuse(id, token string, err error) {
 	}
 	why := reason(err)
 	s.g.metrics.auth.WithLabelValues("refused", why).Inc()
+	s.g.o.Watch.TokenRefused(s.peer.addr)
 	s.g.guard.failed(s.peer.addr, hashOf(token), s.g.now())
 	if s.peer.hash == "" {
 		s.g.guard.said(s.peer.addr, hashOf(token))
@@ -98,6 +99,7 @@ func (s *session) admit(id string, c Caller) {
 	}
 	if !s.g.guard.enter(c.Subject, s.g.o.ConnectionsPerSubject) {
 		s.state = stateRefused
+		s.g.o.Watch.RateLimited(c.User, s.peer.addr)
 		s.fail(id, &problem{Code: codeLimit, Message: "Too many connections"})
 		s.end(closeTooMany, "too many connections of the subject")
 		return

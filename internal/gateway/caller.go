@@ -54,6 +54,21 @@ type Accounts interface {
 	Refresh(ctx context.Context, c Caller) (Caller, error)
 }
 
+// Watcher is told of what may be an attack. Its methods must not block.
+type Watcher interface {
+	// TokenRefused tells of a credential that is forged, expired or revoked.
+	TokenRefused(address string)
+	// RateLimited tells of a request, a message or a connection that was refused because
+	// there were too many, of a user or, if that is 0, from an address.
+	RateLimited(user int64, address string)
+}
+
+// nobody watches.
+type nobody struct{}
+
+func (nobody) TokenRefused(string)       {}
+func (nobody) RateLimited(int64, string) {}
+
 // may tells whether the caller has one of the permissions; nobody needs one of none.
 func (c *Caller) may(permissions []string) bool {
 	if len(permissions) == 0 {

@@ -45,6 +45,8 @@ type Options struct {
 	StrictPong bool
 	// NoQueryToken refuses credentials in the address (design.md §3.11).
 	NoQueryToken bool
+	// Watch, if not nil, is told of what may be an attack.
+	Watch Watcher
 	// Clock tells the time; nil means time.Now.
 	Clock  func() time.Time
 	Logger *slog.Logger
@@ -96,6 +98,9 @@ func New(o Options) *Gateway {
 	setDefault(&o.PingInterval, 30*time.Second)
 	setDefault(&o.PongTimeout, 75*time.Second)
 	setDefault(&o.AuthTimeout, 10*time.Second)
+	if o.Watch == nil {
+		o.Watch = nobody{}
+	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

@@ -102,8 +102,13 @@ func (g *Gateway) ServeEvents(sockets Sockets) http.Handler {
 // enter passes a request by the guard, or answers it.
 func (g *Gateway) enter(w http.ResponseWriter, who peer) bool {
 	status, retry := g.guard.connect(who.addr, who.hash, g.now())
-	if status == 0 {
+	switch status {
+	case 0:
 		return true
+	case http.StatusUnauthorized: // it has been refused before, and would be again
+		g.o.Watch.TokenRefused(who.addr)
+	default:
+		g.o.Watch.RateLimited(0, who.addr)
 	}
 	if retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(retry))

@@ -226,6 +226,7 @@ func (g *Gateway) Identify(r *http.Request, address bool) (Caller, error) {
 	who := peerOf(r, c)
 	status, retry := g.guard.refuses(who.addr, who.hash, g.now())
 	if status == http.StatusUnauthorized {
+		g.o.Watch.TokenRefused(who.addr)
 		return Caller{}, ErrInvalid
 	}
 	var caller Caller
@@ -241,8 +242,10 @@ func (g *Gateway) Identify(r *http.Request, address bool) (Caller, error) {
 	case err == nil:
 		g.guard.passed(who.addr, who.hash)
 	case known(err):
+		g.o.Watch.TokenRefused(who.addr)
 		g.guard.failed(who.addr, who.hash, g.now())
 		if status != 0 { // one good credential is not held up by others of its address that are not
+			g.o.Watch.RateLimited(0, who.addr)
 			return Caller{}, &StormError{retry}
 		}
 	}

@@ -201,9 +201,18 @@ func (s *session) Receive(b []byte) bool {
 	return !s.out.closing
 }
 
-// pace counts a message against the rate; s.mu is held.
+// counted counts a message against the rate; s.mu is held.
+func (s *session) counted() int {
+	p := s.rate.take(s.g.now(), s.g.o.MessagesPerMinute)
+	if p != paceOK {
+		s.g.o.Watch.RateLimited(s.caller.User, s.peer.addr)
+	}
+	return p
+}
+
+// pace tells whether a message is within the rate; s.mu is held.
 func (s *session) pace(id string) bool {
-	switch s.rate.take(s.g.now(), s.g.o.MessagesPerMinute) {
+	switch s.counted() {
 	case paceOver:
 		s.fail(id, &problem{Code: codeMalformed, Message: "Message rate exceeded", Reason: "rate", Retryable: true})
 		return false

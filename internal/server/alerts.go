@@ -25,7 +25,7 @@ func (s *Server) newAlerts(b *backend) (*alerts.Service, error) {
 	})
 }
 
-// watcher notes what identity and the API tell of.
+// watcher notes what identity, the gateway and the HTTP contracts tell of.
 type watcher struct{ to *alerts.Service }
 
 // SignInFailed implements [identity.Watcher].
@@ -49,12 +49,12 @@ func (w watcher) KeyRefused(key string) {
 	w.to.Note(alerts.Observation{Kind: alerts.RefusedTokens, Subject: event.Service(key)})
 }
 
-// TokenRefused implements [api.Watcher].
+// TokenRefused implements [api.Watcher], and that of the gateway and of contracts A and B.
 func (w watcher) TokenRefused(address string) {
 	w.to.Note(alerts.Observation{Kind: alerts.RefusedTokens, Subject: alerts.About(0, address), Detail: from(address)})
 }
 
-// RateLimited implements [api.Watcher].
+// RateLimited implements [api.Watcher], and that of the gateway and of contracts A and B.
 func (w watcher) RateLimited(user int64, address string) {
 	w.to.Note(alerts.Observation{Kind: alerts.RateLimited, Subject: alerts.About(user, address), User: user, Detail: from(address)})
 }

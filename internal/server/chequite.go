@@ -28,7 +28,7 @@ func (s *Server) newChequite(b *backend) (*chequite.Contract, error) {
 		ConnectionToken: func(ctx context.Context, by identity.Caller) (string, time.Time, error) {
 			return b.accounts.ConnectionToken(ctx, by, chequiteTokenTTL)
 		},
-		Publisher: lists{s}, Limits: b.api, PublicURL: s.publicURL, Location: zone,
+		Publisher: lists{s}, Limits: b.api, Watch: watcher{b.alerts}, PublicURL: s.publicURL, Location: zone,
 		WithoutGroups: !k.Compat.Chequite.IncludeGroups, Items: k.Compat.Chequite.ChatsPayload == "item",
 		LargeGroup: k.LargeGroup, ReceiptsMaxMembers: k.ReceiptsMaxMembers, Logger: s.log,
 	}), nil

@@ -32,7 +32,7 @@ func (s *Server) newGateway(b *backend) (*gateway.Gateway, error) {
 	return gateway.New(gateway.Options{
 		Store: b.store.Gateway(), Accounts: gatewayAccounts{b.accounts}, Catalogue: catalogue, Sink: s.sinkName("gateway"), Logger: s.log,
 		Subscriptions: c.SubscriptionLimit, FrameBytes: c.MessageSizeLimit, MessagesPerMinute: c.MessagesPerMinute, ConnectionsPerSubject: c.ConnectionLimit,
-		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, AuthTimeout: c.AuthTimeout, StrictPong: c.StrictPong, NoQueryToken: !c.QueryToken,
+		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, AuthTimeout: c.AuthTimeout, StrictPong: c.StrictPong, NoQueryToken: !c.QueryToken, Watch: watcher{b.alerts},
 	}), nil
 }
 

@@ -19,7 +19,7 @@ func (s *Server) newWindi(b *backend) (*windi.Contract, error) {
 		PublicURL: s.cfg.HTTPServer.PublicURL, WebSocketPath: s.cfg.WebSocket.HandlerPrefix,
 		CustomEvents: k.CustomEvents, Guard: k.GuardServerPublish,
 		NoProxyEndpoints: !w.ProxyEndpoints, ProxySecret: w.ProxySecret,
-		Limits: b.api, Keep: b.api.Keep, Version: s.o.Version, Ready: func() bool { return s.ready() == nil }, Logger: s.log,
+		Limits: b.api, Watch: watcher{b.alerts}, Keep: b.api.Keep, Version: s.o.Version, Ready: func() bool { return s.ready() == nil }, Logger: s.log,
 	}
 	var err error
 	if o.ProxyAllow, err = networks("chat.compat.windi.proxy_allow", w.ProxyAllow); err != nil {

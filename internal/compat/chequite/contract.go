@@ -60,6 +60,21 @@ type Limits interface {
 	Stranger(address string) error
 }
 
+// Watcher is told of requests that may be an attack. Its methods must not block.
+type Watcher interface {
+	// TokenRefused tells of a token that is forged, expired or revoked.
+	TokenRefused(address string)
+	// RateLimited tells of a request of a user that the domain refused because there were
+	// too many; what [Limits] refuses is told by these.
+	RateLimited(user int64, address string)
+}
+
+// nobody watches.
+type nobody struct{}
+
+func (nobody) TokenRefused(string)       {}
+func (nobody) RateLimited(int64, string) {}
+
 // Publisher publishes into channels without history.
 type Publisher interface {
 	// Publish offers data, JSON, to the present subscribers of a channel.
@@ -82,6 +97,8 @@ type Options struct {
 	Publisher       Publisher
 	// Limits may be nil: then there are none.
 	Limits Limits
+	// Watch, if not nil, is told of what may be an attack.
+	Watch Watcher
 	// Address returns the IP address of who makes a request; nil means its peer's.
 	Address func(*http.Request) string
 	// PublicURL returns the address of the server as the client of r sees it, without a
@@ -126,6 +143,9 @@ func New(o Options) *Contract {
 	o.Location = cmp.Or(o.Location, time.Local)
 	if o.Address == nil {
 		o.Address = peer
+	}
+	if o.Watch == nil {
+		o.Watch = nobody{}
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now

@@ -84,7 +84,11 @@ func (c *Contract) answer(w http.ResponseWriter, r *http.Request, m methods, all
 			return nil, err
 		}
 	}
-	return serve(c.as(r), in)
+	answer, err := serve(c.as(r), in)
+	if err != nil && apierror.From(err).Code == apierror.RateLimited {
+		c.o.Watch.RateLimited(in.user(), c.o.Address(r))
+	}
+	return answer, err
 }
 
 // as returns c with addresses of files as the client of r can follow them: it may be a
@@ -128,7 +132,10 @@ func (c *Contract) authenticate(ctx context.Context, r *http.Request) (identity.
 	caller, err := identity.Caller{}, identity.ErrUnauthorized
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if len(r.Header.Values("Authorization")) == 1 && strings.EqualFold(scheme, "Bearer") {
-		caller, err = c.o.Authenticate(ctx, strings.TrimSpace(token))
+		token = strings.TrimSpace(token)
+		if caller, err = c.o.Authenticate(ctx, token); token != "" && errors.Is(err, identity.ErrUnauthorized) {
+			c.o.Watch.TokenRefused(c.o.Address(r))
+		}
 	}
 	switch limits := c.o.Limits; {
 	case errors.Is(err, identity.ErrUnauthorized) && limits != nil:

@@ -94,6 +94,9 @@ func (c *Contract) serve(route Route) http.Handler {
 func (c *Contract) answer(route Route, r *request) {
 	out, err := route.serve(c, r)
 	if err != nil {
+		if apierror.From(err).Code == apierror.RateLimited {
+			c.o.Watch.RateLimited(r.by.User, c.o.Address(r.Request))
+		}
 		c.refuse(r.w, r.Request, err)
 		return
 	}
@@ -115,8 +118,12 @@ func (c *Contract) admit(r *request, access Access) (err error) {
 		}
 		return nil // one server asks for all of its clients
 	}
-	r.by, err = c.o.Accounts.Authenticate(r.Context(), credential(r.Header))
+	shown := credential(r.Header)
+	r.by, err = c.o.Accounts.Authenticate(r.Context(), shown)
 	if errors.Is(err, identity.ErrUnauthorized) {
+		if shown != "" {
+			c.o.Watch.TokenRefused(c.o.Address(r.Request))
+		}
 		if limited := c.countStranger(r); limited != nil {
 			return limited
 		}

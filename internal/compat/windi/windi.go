@@ -31,6 +31,21 @@ type Limits interface {
 	Stranger(address string) error
 }
 
+// Watcher is told of requests that may be an attack. Its methods must not block.
+type Watcher interface {
+	// TokenRefused tells of a token or key that is forged, expired or revoked.
+	TokenRefused(address string)
+	// RateLimited tells of a request of a user that the domain refused because there were
+	// too many; what [Limits] refuses is told by these.
+	RateLimited(user int64, address string)
+}
+
+// nobody watches.
+type nobody struct{}
+
+func (nobody) TokenRefused(string)       {}
+func (nobody) RateLimited(int64, string) {}
+
 // What becomes of messages that the server API publishes into a chat's channel
 // (chat-api.md §B.10).
 const (
@@ -77,6 +92,8 @@ type Options struct {
 	ProxyAllow       []netip.Prefix
 	// Limits may be nil: then there are none.
 	Limits Limits
+	// Watch, if not nil, is told of what may be an attack.
+	Watch Watcher
 	// Keep answers a request with an Idempotency-Key of who: with the reply that the first
 	// with that key got, or by next; nil serves every request. The key of a message is its
 	// client id and has nothing to do with it.
@@ -116,6 +133,9 @@ func New(o Options) *Contract {
 	}
 	if o.Address == nil {
 		o.Address = peer
+	}
+	if o.Watch == nil {
+		o.Watch = nobody{}
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
