@@ -40,7 +40,7 @@ func TestSecretsThatAreNone(t *testing.T) {
 	}
 }
 
-func TestS32_SecretsWeMakeHave32Bytes(t *testing.T) {
+func TestSecretsWeMakeHave32Bytes(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		text := webhook.NewSecret().Reveal()
