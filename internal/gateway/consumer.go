@@ -3,7 +3,8 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/kuranty/kuranty/event"
@@ -15,6 +16,9 @@ const (
 	// sentPlaces is how many of the events sent last are known by position without asking
 	// the log.
 	sentPlaces = 1024
+	// watchConsumersEvery is how often it is looked whether other nodes took consumers: whoever
+	// read for one before is to stop within 2 s.
+	watchConsumersEvery = time.Second
 )
 
 // consumer is a durable reader of the log: what it has acknowledged is stored. It belongs to
@@ -49,8 +53,6 @@ func (c *consumer) place(id string) (int64, bool) {
 	return 0, false
 }
 
-func consumerKey(subject, name string) string { return subject + "\x00" + name }
-
 // takeConsumer makes the session the one that reads for a consumer, and returns from where
 // on. One that nobody has used begins at first, or now if first is negative; where it begins
 // is kept, so that nothing is lost to who goes before anything was acknowledged. Whoever
@@ -81,11 +83,11 @@ func (s *session) takeConsumer(ctx context.Context, text string, first int64) (p
 	s.locked(func() {
 		if s.consumer == nil || s.consumer.name != text {
 			if s.consumer != nil {
-				g.consumers.drop(consumerKey(subject, s.consumer.name), s)
+				g.consumers.drop(ConsumerName{subject, s.consumer.name}, s)
 			}
 			s.consumer = &consumer{name: text}
 		}
-		before = g.consumers.swap(consumerKey(subject, text), s)
+		before = g.consumers.swap(ConsumerName{subject, text}, s)
 	})
 	if before != nil && before != s {
 		before.replaced()
@@ -93,18 +95,52 @@ func (s *session) takeConsumer(ctx context.Context, text string, first int64) (p
 	return pos, nil
 }
 
-// tendConsumers keeps consumers that are in use, notices those that other nodes took, and
-// forgets the others.
+// watchConsumers ends sessions whose consumers other nodes took, until ctx ends.
+func (g *Gateway) watchConsumers(ctx context.Context) {
+	failing := false // which is said once
+	for g.pause(ctx, watchConsumersEvery) {
+		err := g.endReplaced(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			g.o.Logger.Warn("look who reads for consumers", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// endReplaced ends sessions that do not read for their consumers any more.
+func (g *Gateway) endReplaced(ctx context.Context) error {
+	select { // nobody here takes one back before who lost it has been told
+	case g.taking <- struct{}{}:
+		defer func() { <-g.taking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	reading := g.consumers.all()
+	if len(reading) == 0 {
+		return nil
+	}
+	holders, err := g.o.Store.Holders(ctx, slices.Collect(maps.Keys(reading)))
+	if err != nil {
+		return err
+	}
+	held := make(map[string]bool, len(holders))
+	for _, id := range holders {
+		held[id] = true
+	}
+	for _, s := range reading {
+		if !held[s.id] {
+			s.replaced()
+		}
+	}
+	return nil
+}
+
+// tendConsumers keeps consumers that are in use, and forgets the others.
 func (g *Gateway) tendConsumers(ctx context.Context) {
-	for key, s := range g.consumers.all() {
-		subject, name, _ := strings.Cut(key, "\x00")
-		held, err := g.o.Store.Acknowledge(ctx, subject, name, s.id, -1, g.now().UnixMilli())
-		if err != nil {
+	for c, s := range g.consumers.all() {
+		if _, err := g.o.Store.Acknowledge(ctx, c.Subject, c.Name, s.id, -1, g.now().UnixMilli()); err != nil {
 			g.o.Logger.Warn("look after consumers", "error", err)
 			return
-		}
-		if !held {
-			s.replaced()
 		}
 	}
 	if err := g.o.Store.ForgetConsumers(ctx, g.now().Add(-keepConsumers).UnixMilli()); err != nil {

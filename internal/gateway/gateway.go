@@ -109,7 +109,7 @@ func New(o Options) *Gateway {
 	}
 	g := &Gateway{
 		o: o, catalogue: o.Catalogue, channels: make(map[string][]*event.Kind), hub: newHub(), guard: newGuard(),
-		memory: memory{kept: make(map[string]remembered), live: make(map[string]*session)}, consumers: holders{by: make(map[string]*session)},
+		memory: memory{kept: make(map[string]remembered), live: make(map[string]*session)}, consumers: holders{by: make(map[ConsumerName]*session)},
 		tickets: tickets{kept: make(map[string]ticket)}, readers: make(chan struct{}, maxReaders),
 	}
 	names := make([]string, 0, len(event.Channels))
@@ -142,6 +142,7 @@ func (g *Gateway) Load(ctx context.Context) error {
 // gateway have ended. Connections are closed by [Gateway.Drain] before.
 func (g *Gateway) Run(ctx context.Context) error {
 	g.spawn(g.beat)
+	g.spawn(g.watchConsumers)
 	<-ctx.Done()
 	g.mu.Lock()
 	g.ending = true
@@ -321,7 +322,7 @@ func (s *session) release() {
 	g.metrics.connections.WithLabelValues("open").Dec()
 	g.guard.exit(s.caller.Subject)
 	if s.consumer != nil {
-		g.consumers.drop(consumerKey(s.caller.Subject, s.consumer.name), s)
+		g.consumers.drop(ConsumerName{s.caller.Subject, s.consumer.name}, s)
 	}
 	if s.resumeToken != "" {
 		g.memory.keep(s.resumeToken, remembered{s.caller.Subject, g.now().Add(resumeFor), s.subs})
@@ -375,23 +376,23 @@ func (g *Gateway) buffered() float64 {
 // holders are the sessions that read for consumers.
 type holders struct {
 	mu sync.Mutex
-	by map[string]*session
+	by map[ConsumerName]*session
 }
 
-func (h *holders) swap(key string, s *session) (before *session) {
+func (h *holders) swap(key ConsumerName, s *session) (before *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before, h.by[key] = h.by[key], s
 	return before
 }
 
-func (h *holders) all() map[string]*session {
+func (h *holders) all() map[ConsumerName]*session {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return maps.Clone(h.by)
 }
 
-func (h *holders) drop(key string, s *session) {
+func (h *holders) drop(key ConsumerName, s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.by[key] == s {

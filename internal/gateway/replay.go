@@ -34,8 +34,16 @@ type Store interface {
 	TakeConsumer(ctx context.Context, subject, name, holder string, now int64) (pos int64, known bool, err error)
 	// Acknowledge moves a consumer forward; held is false if another holder took it.
 	Acknowledge(ctx context.Context, subject, name, holder string, pos, now int64) (held bool, err error)
+	// Holders returns who reads for consumers, in any order, as far as these are known.
+	Holders(ctx context.Context, consumers []ConsumerName) ([]string, error)
 	// ForgetConsumers removes those that nobody used since.
 	ForgetConsumers(ctx context.Context, since int64) error
+}
+
+// ConsumerName names a durable consumer: those of each subject are its own.
+type ConsumerName struct {
+	Subject string `json:"subject"`
+	Name    string `json:"name"`
 }
 
 // resumed says how far the past was given (event-gateway.md §10).

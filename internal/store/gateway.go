@@ -29,6 +29,9 @@ const (
 	takeConsumer    = `INSERT INTO consumers (subject, name, holder, pos, used_at) VALUES ($1, $2, $3, -1, $4)
 		ON CONFLICT (subject, name) DO UPDATE SET holder = excluded.holder, used_at = excluded.used_at RETURNING pos`
 	acknowledge     = `UPDATE consumers SET pos = CASE WHEN pos < $1 THEN $1 ELSE pos END, used_at = $2 WHERE subject = $3 AND name = $4 AND holder = $5`
+	holders         = `SELECT c.holder FROM consumers AS c JOIN `
+	holdersSQLite   = holders + `json_each($1) AS j ON c.subject = j.value ->> 'subject' AND c.name = j.value ->> 'name'`
+	holdersPostgres = holders + `jsonb_array_elements($1::jsonb) AS j(value) ON c.subject = j.value ->> 'subject' AND c.name = j.value ->> 'name'`
 	forgetConsumers = `DELETE FROM consumers WHERE used_at < $1`
 )
 
@@ -102,6 +105,19 @@ func (g gatewayStore) Acknowledge(ctx context.Context, subject, name, holder str
 		return err
 	})
 	return held, err
+}
+
+// Holders implements gateway.Store.
+func (g gatewayStore) Holders(ctx context.Context, consumers []gateway.ConsumerName) (found []string, err error) {
+	list, err := json.Marshal(consumers)
+	if err != nil {
+		return nil, fmt.Errorf("encode names of consumers: %w", err)
+	}
+	err = g.s.View(ctx, func(tx *Tx) error {
+		found, err = column[string](ctx, tx, tx.text(holdersSQLite, holdersPostgres), string(list))
+		return err
+	})
+	return found, err
 }
 
 // ForgetConsumers implements gateway.Store.
