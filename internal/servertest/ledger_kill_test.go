@@ -145,7 +145,7 @@ func TestLedgerNoticesPlantedMistakes(t *testing.T) {
 		{"cursor-by-id", true},
 	} {
 		t.Run(m.name, func(t *testing.T) {
-			const attempts = 6 // chance decides where a crash falls
+			const attempts = 12 // chance decides where a crash falls
 			for range attempts {
 				options := []servertest.Option{servertest.Executable(binary), servertest.Env("PLANTED_MISTAKE", m.name)}
 				if m.postgres {
