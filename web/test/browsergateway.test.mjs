@@ -56,7 +56,7 @@ describe("docs/examples/gateway.mjs in a browser", () => {
     const got = async (n) => until(`${n} events`, async () => (await page.evaluate(() => window.got.length)) >= n);
     await until("a subscription", async () => {
       const response = await fetch(`${server.url}/v1/ws/connections`, { headers: { "X-API-Key": key } });
-      return (await response.text()).includes('"events"');
+      return (await response.json()).connections.some((c) => c.subscriptions > 0);
     });
     await appendEvent(server, { n: 1 });
     await got(1);
