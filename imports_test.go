@@ -57,6 +57,7 @@ var allowed = map[string][]string{
 	"internal/delivery": {"event", "webhook"},
 	"internal/store": slices.Concat(
 		[]string{"event", "internal/outbox", "internal/gateway", "internal/delivery", "internal/files", "internal/search", "internal/privacy"}, domain),
+	"internal/delivery/egress": {}, // one request to a stranger's server: what is sent, and to whom, is others' business
 	// The channels of chat: what of the log is published where, and who may be there.
 	"internal/channels": {"realtime", "protocol", "event", "internal/chat", "internal/identity"},
 
