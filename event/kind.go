@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -78,6 +79,14 @@ func viewed[P any](typ, channel string, sample P, view func(*Event) (P, error), 
 	k.view = func(e *Event) (any, error) { return view(e) }
 	return k
 }
+
+// acted are channels whose events the server itself acts upon, by whoever they were said.
+var acted = []string{"messages", "rooms", "users"}
+
+// Inert tells whether events of the kind are only for others to read: the server does
+// nothing when one is in its log, so that one that tells of nothing, a sample, does no harm
+// to it.
+func (k *Kind) Inert() bool { return k.view == nil && !slices.Contains(acted, k.Channel) }
 
 func (k *Kind) compile() error {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(k.Schema))
