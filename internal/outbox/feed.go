@@ -90,27 +90,16 @@ func (l *Log) save(ctx context.Context, r *reader, pos int64) bool {
 func (l *Log) after(ctx context.Context, r *reader) ([]event.Event, error) {
 	for {
 		cursor := r.cursor.Load()
-		l.mu.Lock()
-		head, grown := l.head, l.grown
-		var events []event.Event
-		if n := len(l.window); n > 0 && cursor < head && l.window[0].Pos <= cursor+1 {
-			from := int(cursor + 1 - l.window[0].Pos)
-			events = slices.Clone(l.window[from:min(n, from+batch)])
-		}
-		l.mu.Unlock()
-		if events == nil && cursor < head {
-			var err error
-			if events, err = l.store.Events(ctx, cursor, batch); err != nil {
-				return nil, err
-			}
-			if len(events) == 0 { // pruned
-				r.cursor.Store(head)
-				continue
-			}
-		}
-		if len(events) > 0 {
+		events, head, grown, err := l.page(ctx, cursor)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(events) > 0:
 			r.since.Store(events[0].At)
 			return events, nil
+		case cursor < head: // pruned
+			r.cursor.Store(head)
+			continue
 		}
 		var save <-chan time.Time
 		if cursor != r.saved {
@@ -122,6 +111,46 @@ func (l *Log) after(ctx context.Context, r *reader) ([]event.Event, error) {
 			return nil, nil
 		case <-ctx.Done():
 			return nil, errStopped
+		}
+	}
+}
+
+// page returns some of the events after a position, from memory if they are there, how far
+// the log reaches, and what is closed when it reaches further. No events although the log
+// reaches further means that they were pruned.
+func (l *Log) page(ctx context.Context, after int64) (events []event.Event, head int64, grown <-chan struct{}, err error) {
+	l.mu.Lock()
+	head, grown = l.head, l.grown
+	if n := len(l.window); n > 0 && after < head && l.window[0].Pos <= after+1 {
+		from := int(after + 1 - l.window[0].Pos)
+		events = slices.Clone(l.window[from:min(n, from+batch)])
+	}
+	l.mu.Unlock()
+	if events == nil && after < head {
+		events, err = l.store.Events(ctx, after, batch)
+	}
+	return events, head, grown, err
+}
+
+// Follow waits until there are events after a position, or ctx ends, and returns some of
+// them, in order and without a gap. It is for a reader that keeps its own cursor: what it
+// has done with the events and how far it is are stored in one transaction. reached is the
+// position up to which nothing else is left, also where events were pruned.
+func (l *Log) Follow(ctx context.Context, after int64) (events []event.Event, reached int64, err error) {
+	for {
+		events, head, grown, err := l.page(ctx, after)
+		switch {
+		case err != nil:
+			return nil, after, err
+		case len(events) > 0:
+			return events, events[len(events)-1].Pos, nil
+		case after < head:
+			return nil, head, nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return nil, after, ctx.Err()
 		}
 	}
 }

@@ -295,6 +295,12 @@ func TestPruneKeepsWhatIsNeeded(t *testing.T) {
 		p := start(t, o, outbox.Options{}, slow)
 		write(t, p.Store, 0, 100)
 		slow.await(t, 50)
+		for pos := int64(0); pos < 100; { // all are numbered
+			var err error
+			if _, pos, err = p.log.Follow(t.Context(), pos); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := p.SaveCursor(t.Context(), "slow", 50); err != nil {
 			t.Fatal(err)
 		}

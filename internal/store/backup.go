@@ -48,7 +48,8 @@ type Table struct {
 }
 
 // backedUp are the tables of a backup, in the order of their references. What can be
-// made anew is not among them: the search index, cursors, and who migrated when.
+// made anew is not among them: the search index, and who migrated when. Of the cursors
+// only that of webhooks is kept when one is restored: the others begin at the end.
 var backedUp = []string{
 	"meta", "users", "sessions", "account_tokens", "api_keys",
 	"events", "streams", "refused_events",
@@ -61,6 +62,7 @@ var backedUp = []string{
 	"tickets", "ticket_messages", "ticket_files",
 	"trust_identities", "trust_verifications",
 	"metric_series", "metric_points", "metric_changes", "reports",
+	"cursors", "webhooks", "webhook_removed", "webhook_events", "webhook_deliveries", "webhook_attempts", "webhook_jobs",
 }
 
 // Backup writes a consistent copy of the database and of the files to w while writing

@@ -102,7 +102,10 @@ const (
 		UNION ALL SELECT 'message_files', count(*) FROM message_files` + ofNoMessage + ` OR NOT EXISTS (SELECT 1 FROM files AS f WHERE f.id = r.file_id)
 		UNION ALL SELECT 'ticket_messages', count(*) FROM ticket_messages AS r WHERE NOT EXISTS (SELECT 1 FROM tickets AS t WHERE t.id = r.ticket_id)
 		UNION ALL SELECT 'ticket_files', count(*) FROM ticket_files AS r WHERE NOT EXISTS (SELECT 1 FROM ticket_messages AS m WHERE m.id = r.message_id)
-			OR NOT EXISTS (SELECT 1 FROM files AS f WHERE f.id = r.file_id)`
+			OR NOT EXISTS (SELECT 1 FROM files AS f WHERE f.id = r.file_id)
+		UNION ALL SELECT 'webhook_deliveries', count(*) FROM webhook_deliveries AS r WHERE NOT EXISTS (SELECT 1 FROM webhooks AS w WHERE w.id = r.webhook_id)
+			AND NOT EXISTS (SELECT 1 FROM webhook_removed AS w WHERE w.webhook_id = r.webhook_id)
+		UNION ALL SELECT 'webhook_attempts', count(*) FROM webhook_attempts AS r WHERE NOT EXISTS (SELECT 1 FROM webhook_deliveries AS d WHERE d.id = r.id / 10000)`
 )
 
 // faultsShown bounds the faults of one kind that are told.

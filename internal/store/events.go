@@ -118,10 +118,13 @@ func (tx *Tx) NextInStream(ctx context.Context, stream string) (seq int64, err e
 
 const rewritePayload = `UPDATE events SET payload = $1 WHERE id = $2`
 
-// RewriteEvent replaces the payload of an event, for the erasing of all packages.
+// RewriteEvent replaces the payload of an event, for the erasing of all packages, and what
+// webhooks have of it.
 func (tx *Tx) RewriteEvent(ctx context.Context, row int64, payload []byte) error {
-	_, err := tx.exec(ctx, rewritePayload, string(payload), row)
-	return err
+	if _, err := tx.exec(ctx, rewritePayload, string(payload), row); err != nil {
+		return err
+	}
+	return tx.rewriteKept(ctx, row)
 }
 
 // Redact passes every event whose payload shows a message through redact and keeps what
@@ -140,7 +143,8 @@ func (tx *Tx) Redact(ctx context.Context, ref int64, redact func(event.Event) ([
 			return fmt.Errorf("redact event %s: %w", e.ID, err)
 		}
 	}
-	return nil
+	_, err = tx.exec(ctx, eraseForgotten, ref)
+	return err
 }
 
 const (

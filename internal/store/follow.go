@@ -55,10 +55,16 @@ func (s *Store) Lead(ctx context.Context, f func(context.Context) error) error {
 		<-ctx.Done()
 		return nil
 	}
+	return s.leadAs(ctx, logLock, f)
+}
+
+// leadAs waits until this process has an advisory lock and calls f for as long as it has
+// it, again and again until ctx ends.
+func (s *Store) leadAs(ctx context.Context, lock int64, f func(context.Context) error) error {
 	for ctx.Err() == nil {
-		if err := s.lead(ctx, f); err != nil && ctx.Err() == nil {
+		if err := s.lead(ctx, lock, f); err != nil && ctx.Err() == nil {
 			s.setUnready(unavailability(classify(err)))
-			s.o.Logger.Debug("not leading the log", "error", err)
+			s.o.Logger.Debug("not leading", "error", err)
 		}
 		pause(ctx, time.Second)
 	}
@@ -75,21 +81,21 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // lead tries once to lead, for as long as the connection that holds the lock lives.
-func (s *Store) lead(ctx context.Context, f func(context.Context) error) error {
+func (s *Store) lead(ctx context.Context, lock int64, f func(context.Context) error) error {
 	conn, err := s.pool.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	var mine bool
-	if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, int64(logLock)).Scan(&mine); err != nil || !mine {
+	if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, lock).Scan(&mine); err != nil || !mine {
 		return err
 	}
 	defer func() {
 		free, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		// A connection that cannot give the lock back must not return to the pool with it.
-		if _, err := conn.ExecContext(free, `SELECT pg_advisory_unlock($1)`, int64(logLock)); err != nil {
+		if _, err := conn.ExecContext(free, `SELECT pg_advisory_unlock($1)`, lock); err != nil {
 			_ = conn.Raw(func(any) error { return sqldriver.ErrBadConn })
 		}
 	}()

@@ -148,6 +148,20 @@ var earlier = []struct {
 			VALUES ('rep_1', 'usage', 'csv', 1000, 2000, 'user:1', 'completed', 'x', 2000, 3000)`,
 		`SELECT type || format || from_at || to_at || requested_by || status || content || completed_at FROM reports WHERE id = 'rep_1'`, "usagecsv10002000user:1completedx3000",
 	},
+	{
+		15, `INSERT INTO webhooks (id, name, url, event_types, ordering, is_active, settings, sealed, created_at, updated_at, health, circuit)
+			VALUES (1, 'Касса', 'https://example.net', '["ticket.*"]', 'none', 1, '{}', 'c2VhbGVk', 1000, 2000, '{}', '{}')`,
+		`SELECT name || url || event_types || is_active || sealed || updated_at FROM webhooks WHERE id = 1`, `Кассаhttps://example.net["ticket.*"]1c2VhbGVk2000`,
+	},
+	{
+		15, `INSERT INTO webhook_events (event_id, type, pos, payload, ordering_key, occurred_at, created_at) VALUES ('evt_1', 'ticket.created', 1, '{"a":1}', 'ticket:1', 1000, 1000)`,
+		`SELECT type || pos || payload || ordering_key FROM webhook_events WHERE event_id = 'evt_1'`, `ticket.created1{"a":1}ticket:1`,
+	},
+	{
+		15, `INSERT INTO webhook_deliveries (id, webhook_id, event_id, event_type, caused_by, state, phase, cycle_start, created_at)
+			VALUES (1, 1, 'evt_1', 'ticket.created', 'event', 'queued', 0, 1000, 1000)`,
+		`SELECT event_id || state || attempts FROM webhook_deliveries WHERE webhook_id = 1`, "evt_1queued0",
+	},
 }
 
 // A database of every earlier version is opened, has what it had, and is sound.

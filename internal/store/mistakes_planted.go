@@ -26,6 +26,9 @@ const (
 	noUniqueKey          = "no-unique-key"          // a repeated client id is a new message
 	noRollback           = "no-rollback"            // what failed half-way is kept
 	eventOutside         = "event-outside"          // the event is stored after the change, not with it
+
+	// pauseBeforeCommit is no mistake: it lets a test end the process at that point.
+	pauseBeforeCommit = "pause-before-commit"
 )
 
 // mistakenlyAnswered is called right before a commit.
@@ -43,6 +46,12 @@ func mistakenlyAnswered(s *Store, tx *Tx, answer func()) {
 		if len(tx.events) > 0 && tx.events[0].Type == event.MessageCreated {
 			answer()
 			time.Sleep(2 * time.Millisecond)
+		}
+	case pauseBeforeCommit:
+		// Events of services only: what a start itself stores goes on.
+		if len(tx.events) > 0 && tx.events[0].Type == "order.paid" {
+			s.o.Logger.Info("planted pause")
+			select {} // until the process is killed
 		}
 	}
 }

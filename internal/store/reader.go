@@ -56,7 +56,7 @@ func (s *Store) readSQLite(context.Context) (err error) {
 
 // openPool opens the connections that only read SQLite's file.
 func (s *Store) openPool() (err error) {
-	if s.pool, err = sql.Open("sqlite", sqliteDSN(s.o.Path, "query_only(1)", "cache_size(-8192)")); err != nil {
+	if s.pool, err = sql.Open("sqlite", sqliteDSN(s.o.Path, "query_only(1)", "cache_size(-2048)")); err != nil {
 		return fmt.Errorf("open database to read: %w", err)
 	}
 	s.pool.SetMaxOpenConns(8)

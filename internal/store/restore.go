@@ -68,7 +68,7 @@ func (s *Store) Restore(ctx context.Context, r io.ReaderAt, size int64, files st
 	return m, s.NewEpoch(ctx)
 }
 
-const anybody = `SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM events) + (SELECT count(*) FROM chats)`
+const anybody = `SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM events) + (SELECT count(*) FROM chats) + (SELECT count(*) FROM webhooks)`
 
 // beginRestore makes sure that nothing is overwritten, except what an earlier restore
 // left behind.
@@ -90,6 +90,9 @@ func (s *Store) beginRestore(ctx context.Context) error {
 		return ErrNotEmpty
 	}
 	return s.Update(ctx, func(tx *Tx) error {
+		if _, err := tx.exec(ctx, `DELETE FROM cursors`); err != nil { // of who has read nothing
+			return err
+		}
 		_, err := tx.exec(ctx, writeMeta, restoringKey, "1")
 		return err
 	})
@@ -207,7 +210,9 @@ func placeholders(n int) string {
 }
 
 // identities are the tables whose ids PostgreSQL gives.
-var identities = []string{"users", "events", "chats", "messages", "audit_log", "alerts", "scans", "tickets", "ticket_messages", "transactions", "metric_series"}
+var identities = []string{"users", "events", "chats", "messages", "audit_log", "alerts", "scans", "tickets", "ticket_messages", "transactions", "metric_series", "webhooks", "webhook_deliveries"}
+
+const otherCursors = `DELETE FROM cursors WHERE sink <> $1`
 
 // afterRestore makes anew what a backup leaves out.
 func (s *Store) afterRestore(ctx context.Context) error {
@@ -222,6 +227,9 @@ func (s *Store) afterRestore(ctx context.Context) error {
 			}
 		}
 		if _, err := tx.exec(ctx, recountReads); err != nil {
+			return err
+		}
+		if _, err := tx.exec(ctx, otherCursors, dispatchSink); err != nil {
 			return err
 		}
 		return tx.forgetIndex(ctx)

@@ -51,7 +51,7 @@ func (s *Store) openSQLite(ctx context.Context) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make database: %w", err)
 	}
-	single, err := sql.Open("sqlite", sqliteDSN(s.o.Path, "journal_mode(WAL)", "cache_size(-32768)", "wal_autocheckpoint(4000)",
+	single, err := sql.Open("sqlite", sqliteDSN(s.o.Path, "journal_mode(WAL)", "cache_size(-8192)", "wal_autocheckpoint(4000)",
 		"secure_delete(1)")) // what was deleted is overwritten, not only let go
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)
