@@ -15,7 +15,7 @@ import (
 	"github.com/kuranty/kuranty/webhook"
 )
 
-func TestStandardWebhooksVector(t *testing.T) {
+func TestS32_StandardWebhooksVector(t *testing.T) {
 	s := secret(t, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 	got := s.SignStandard("msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
 	if want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; got != want {
@@ -40,7 +40,7 @@ func TestSecretsThatAreNone(t *testing.T) {
 	}
 }
 
-func TestSecretsWeMakeHave32Bytes(t *testing.T) {
+func TestS32_SecretsWeMakeHave32Bytes(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		text := webhook.NewSecret().Reveal()
@@ -73,7 +73,7 @@ func request(v vector) http.Header {
 	return h
 }
 
-func TestVerifierTakesWhatIsSigned(t *testing.T) {
+func TestS32_VerifierTakesWhatIsSigned(t *testing.T) {
 	at := func() time.Time { return vectorTime.Add(time.Minute) }
 	for _, vec := range vectors {
 		right, other := secret(t, vec.secret), secret(t, "another")
@@ -93,7 +93,7 @@ func TestVerifierTakesWhatIsSigned(t *testing.T) {
 	}
 }
 
-func TestVerifierTakesOneOfSeveralSignatures(t *testing.T) {
+func TestS32_VerifierTakesOneOfSeveralSignatures(t *testing.T) {
 	vec := vectors[0]
 	older, newer := secret(t, vec.secret), webhook.NewSecret()
 	h := request(vec)
@@ -106,7 +106,7 @@ func TestVerifierTakesOneOfSeveralSignatures(t *testing.T) {
 	}
 }
 
-func TestVerifierRefuses(t *testing.T) {
+func TestS32_VerifierRefuses(t *testing.T) {
 	vec := vectors[0]
 	good := webhook.Verifier{Secrets: []webhook.Secret{secret(t, vec.secret)}, Now: func() time.Time { return vectorTime }}
 	later := good

@@ -129,7 +129,7 @@ func TestSection1_2_AllTogether(t *testing.T) {
 
 // §1.2: what may hold a secret is not repeated, neither alone nor in the body that
 // an absent field is told with.
-func TestSection1_2_SecretsAreNotRepeated(t *testing.T) {
+func TestS33_SecretsOfWebhooksAreNotRepeated(t *testing.T) {
 	const canary = "canary-4711"
 	for _, body := range []string{
 		with("secret", `"`+strings.Repeat(canary, 20)+`"`),

@@ -13,7 +13,7 @@ import (
 )
 
 // §4.5: what each outcome of an attempt means.
-func TestSection4_5_Outcomes(t *testing.T) {
+func TestR21_Outcomes(t *testing.T) {
 	const minute = time.Minute
 	retry := delivery.Verdict{Outcome: delivery.Retry}
 	away := delivery.Verdict{Outcome: delivery.Retry, Unavailable: true}
@@ -54,7 +54,7 @@ func TestSection4_5_Outcomes(t *testing.T) {
 }
 
 // §4.6: the default schedule is the documented one, and spans 75 h.
-func TestSection4_6_DefaultScheduleSpans75Hours(t *testing.T) {
+func TestR21_DefaultScheduleSpans75Hours(t *testing.T) {
 	var total time.Duration
 	for _, wait := range delivery.DefaultSchedule {
 		total += wait
@@ -69,7 +69,7 @@ func TestSection4_6_DefaultScheduleSpans75Hours(t *testing.T) {
 
 // §4.6: a delivery that always fails is attempted exactly as the schedule says, each
 // wait within a tenth of its own, and then given up.
-func TestSection4_6_ScheduleIsFollowedWithJitter(t *testing.T) {
+func TestR21_ScheduleIsFollowedWithJitter(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		d := delivery.New(14, "evt_1", "a.b", delivery.TriggerEvent, delivery.Accept, now)
 		settings, retries, at := delivery.Settings{Ordering: delivery.OrderNone}, delivery.Retries{}, now
@@ -100,7 +100,7 @@ func TestSection4_6_ScheduleIsFollowedWithJitter(t *testing.T) {
 }
 
 // §4.5: Retry-After up to 24 h puts the attempt off, never forward.
-func TestSection4_5_RetryAfterIsRespected(t *testing.T) {
+func TestR21_RetryAfterIsRespected(t *testing.T) {
 	for _, c := range []struct{ hold, want time.Duration }{
 		{0, 5 * time.Second},
 		{time.Second, 5 * time.Second},

@@ -71,7 +71,7 @@ func TestSection1_5_LastAttemptCounts(t *testing.T) {
 }
 
 // §4.5: final outcomes and the receiver's wish end a delivery.
-func TestSection4_5_FinalOutcomes(t *testing.T) {
+func TestR20_FinalOutcomes(t *testing.T) {
 	for _, c := range []struct {
 		r         delivery.Result
 		want      delivery.State
@@ -183,7 +183,7 @@ func TestSection4_10_Transitions(t *testing.T) {
 
 // §3: whatever happens to a delivery, it ends in exactly one state: delivered, given up
 // or canceled; nothing of itself leaves that again, and what is not final has a way on.
-func TestSection3_EveryDeliveryEndsOnce(t *testing.T) {
+func TestR20_EveryDeliveryEndsOnce(t *testing.T) {
 	results := []delivery.Result{
 		success, failure,
 		{Code: "timeout"},

@@ -34,6 +34,11 @@ type Webhook struct {
 
 	Health  Health
 	Circuit Circuit
+
+	// Locked means that the server has no key for what is sealed of it, so that it has no
+	// secrets, headers and certificates here: its deliveries wait until the key is given, and
+	// it cannot be changed.
+	Locked bool
 }
 
 // Settings are what the owner of a webhook decides (spec/webhooks.md §1.3 and §4.1).
@@ -44,7 +49,7 @@ type Settings struct {
 	// EventTypes are types and patterns, 1 to 50; "event_type" of the API is the first.
 	EventTypes []string
 	// Filter is the condition as its owner wrote it, empty if there is none.
-	Filter json.RawMessage
+	Filter json.RawMessage `json:",omitempty"`
 	// Secret is the zero value if deliveries are not signed.
 	Secret          webhook.Secret
 	SignatureScheme string

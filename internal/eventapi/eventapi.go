@@ -24,6 +24,7 @@ import (
 
 	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/gateway"
+	"github.com/kuranty/kuranty/webhook"
 )
 
 // Options configure an [API]. Gateway, Log and Allowed must be given.
@@ -32,6 +33,9 @@ type Options struct {
 	Log     gateway.Log
 	// Allowed tells whether a request of a web page may be served, by its Origin.
 	Allowed func(*http.Request) bool
+	// MaxPayload bounds payloads in their canonical form, in bytes. Zero, and more than it, is
+	// webhook.MaxPayload.
+	MaxPayload int
 	// Clock defaults to time.Now, Logger to slog.Default().
 	Clock  func() time.Time
 	Logger *slog.Logger
@@ -50,6 +54,9 @@ type API struct {
 func New(o Options) *API {
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.MaxPayload <= 0 || o.MaxPayload > webhook.MaxPayload {
+		o.MaxPayload = webhook.MaxPayload
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -18,15 +18,15 @@ import (
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/apierror"
 	"github.com/kuranty/kuranty/internal/gateway"
+	"github.com/kuranty/kuranty/webhook"
 )
 
 // Bounds of what is appended.
 const (
-	maxBody    = 1 << 20
-	maxBatch   = 100
-	maxPayload = 256 << 10
-	maxID      = 128 // bytes
-	maxKey     = 128 // bytes of an ordering key
+	maxBody  = 1 << 20
+	maxBatch = 100
+	maxID    = 128 // bytes
+	maxKey   = 128 // bytes of an ordering key
 	// maxAhead is how far clocks may differ.
 	maxAhead = 5 * time.Minute
 )
@@ -39,6 +39,7 @@ type submitted struct {
 	ID          jsontext.Value `json:"id"`
 	OccurredAt  jsontext.Value `json:"occurred_at"`
 	OrderingKey jsontext.Value `json:"ordering_key"`
+	Sample      jsontext.Value `json:"sample"`
 }
 
 // taken is what is answered of an event.
@@ -182,8 +183,18 @@ func (a *API) submission(c *gateway.Caller, in *submitted, at string) (s gateway
 		return s, &apierror.Error{Code: apierror.Forbidden, Details: map[string]any{"scope": "events:publish:" + typ}}
 	case k == nil:
 		return s, invalid(at+"type", apierror.Invalid, "is not registered (events.types in the configuration)")
-	case !publishable(k):
+	}
+	sample, err := in.flag(in.Sample, at+"sample")
+	switch {
+	case err != nil:
+		return s, err
+	case publishable(k):
+	case !sample:
 		return s, invalid(at+"type", apierror.Invalid, "is the server's own: only it says that this happened")
+	case !c.Admin:
+		return s, &apierror.Error{Code: apierror.Forbidden, Details: map[string]any{"scope": "admin"}}
+	case !k.Inert():
+		return s, invalid(at+"type", apierror.Invalid, "is one that the server acts upon, so that a sample would not be one")
 	}
 	data, name := in.Data, "data"
 	switch {
@@ -194,9 +205,6 @@ func (a *API) submission(c *gateway.Caller, in *submitted, at string) (s gateway
 	case in.Data == nil:
 		return s, apierror.NewField(at+"data", apierror.Required)
 	}
-	if len(data) > maxPayload {
-		return s, &apierror.Error{Code: apierror.Validation, Fields: []apierror.Field{{Name: at + name, Reason: apierror.TooLong, Limit: maxPayload}}}
-	}
 	if data.Kind() != '{' {
 		return s, invalid(at+name, apierror.Type, "must be an object")
 	}
@@ -205,6 +213,9 @@ func (a *API) submission(c *gateway.Caller, in *submitted, at string) (s gateway
 	}
 	if n := unusable(data); n != "" {
 		return s, invalid(at+name, apierror.Invalid, fmt.Sprintf("has a number that readers cannot take: %.20s", n))
+	}
+	if err := a.fits(data, at+name); err != nil {
+		return s, err
 	}
 	if err := k.Check(data); err != nil {
 		var wrong *event.PayloadError
@@ -221,7 +232,9 @@ func (a *API) submission(c *gateway.Caller, in *submitted, at string) (s gateway
 	if err != nil {
 		return s, err
 	}
-	s.Stream = gateway.Stream(key)
+	if s.Stream = gateway.Stream(key); s.Stream == "" && sample {
+		s.Stream = sampleStream
+	}
 	id, err := in.text(in.ID, at+"id", maxID)
 	switch {
 	case err != nil:
@@ -236,8 +249,25 @@ func (a *API) submission(c *gateway.Caller, in *submitted, at string) (s gateway
 	return s, nil
 }
 
+// sampleStream marks samples in the log: the server's own events of these types have
+// another stream, or none.
+const sampleStream = "sample"
+
 // maxDigits bounds integers.
 const maxDigits = 1000
+
+// fits tells whether webhooks can send a payload, whose canonical form is what has a size
+// (webhooks.md §4.16).
+func (a *API) fits(data []byte, field string) error {
+	body, err := webhook.Canonical(data)
+	switch {
+	case errors.Is(err, webhook.ErrTooLarge) || len(body) > a.o.MaxPayload:
+		return &apierror.Error{Code: apierror.TooLarge, Details: map[string]any{"field": field, "limit": a.o.MaxPayload}}
+	case err != nil:
+		return invalid(field, apierror.Invalid, err.Error())
+	}
+	return nil
+}
 
 // unusable returns a number in v that is no double, or an integer with too many digits:
 // readers could not take it, and for those that compute with it exactly it would be a load.
@@ -262,6 +292,17 @@ func unusable(v jsontext.Value) string {
 			return text
 		}
 	}
+}
+
+// flag reads a boolean, false if it is missing or null.
+func (s *submitted) flag(v jsontext.Value, field string) (bool, error) {
+	switch v.Kind() {
+	case 't':
+		return true, nil
+	case 'f', 'n', jsontext.KindInvalid:
+		return false, nil
+	}
+	return false, invalid(field, apierror.Type, "must be true or false")
 }
 
 // text reads a string without control characters, empty if it is missing or null.

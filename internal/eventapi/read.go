@@ -157,6 +157,7 @@ type EventType struct {
 	Rooms       bool            `json:"rooms"`
 	InChannel   bool            `json:"inChannel"`
 	Publishable bool            `json:"publishable"`
+	Samples     bool            `json:"samples"`
 	Aliases     []string        `json:"aliases"`
 	Schema      json.RawMessage `json:"schema"`
 	Sample      json.RawMessage `json:"sample,omitempty"`
@@ -170,7 +171,7 @@ func describe(c *event.Catalogue) []byte {
 	for _, k := range c.Kinds() {
 		t := EventType{
 			Type: k.Type, Channel: k.Channel, Summary: k.Summary, Producer: k.Producer, Permissions: []string{}, InChannel: !k.Named,
-			Publishable: publishable(k), Aliases: []string{}, Schema: k.Schema, Sample: k.Sample,
+			Publishable: publishable(k), Samples: publishable(k) || k.Inert(), Aliases: []string{}, Schema: k.Schema, Sample: k.Sample,
 		}
 		if ch := event.ChannelNamed(k.Channel); ch != nil {
 			t.Permissions, t.Rooms = append(t.Permissions, ch.Permissions...), ch.Rooms

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -68,8 +69,10 @@ type TLS struct {
 	CA        []byte // the only authorities trusted for it
 }
 
-// Request is one request to somebody else's server: a POST.
+// Request is one request to somebody else's server.
 type Request struct {
+	// Method is POST if it is empty.
+	Method string
 	// URL must be what [Guard.CheckURL] accepts.
 	URL string
 	// Header is sent as it is, with Accept-Encoding: identity. It is not changed.
@@ -166,7 +169,7 @@ func (c *Client) Do(ctx context.Context, r Request) Attempt {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	rec := &recorder{started: started}
-	req, err := http.NewRequestWithContext(rec.trace(ctx), http.MethodPost, u.String(), bytes.NewReader(r.Body))
+	req, err := http.NewRequestWithContext(rec.trace(ctx), cmp.Or(r.Method, http.MethodPost), u.String(), bytes.NewReader(r.Body))
 	if err != nil {
 		return refusal(CodeInternal)
 	}

@@ -88,7 +88,7 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-func TestTextShownIsLimited(t *testing.T) {
+func TestS31_TextShownIsLimited(t *testing.T) {
 	r := plain(t, func(w http.ResponseWriter, _ *http.Request) {
 		for i := range 40 {
 			w.Header().Set(fmt.Sprintf("X-Fill-%02d", i), strings.Repeat("a", 500))
@@ -114,7 +114,7 @@ func TestTextShownIsLimited(t *testing.T) {
 	}
 }
 
-func TestRetryAfterAndControl(t *testing.T) {
+func TestR21_RetryAfterAndControl(t *testing.T) {
 	date := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
 	for _, test := range []struct {
 		value    string

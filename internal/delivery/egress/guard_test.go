@@ -10,7 +10,7 @@ import (
 )
 
 // The first and last address of every range of spec/webhooks.md §4.12.
-func TestEveryRange(t *testing.T) {
+func TestS31_EveryRange(t *testing.T) {
 	for tier, addresses := range map[egress.Tier]string{
 		egress.Forbidden: `
 			0.0.0.0 0.255.255.255 127.0.0.0 127.0.0.1 127.255.255.255 169.254.0.0 169.254.169.254 169.254.255.255
@@ -45,7 +45,7 @@ func TestEveryRange(t *testing.T) {
 	}
 }
 
-func TestOperatorAllowsAndDenies(t *testing.T) {
+func TestS31_OperatorAllowsAndDenies(t *testing.T) {
 	nets := func(texts ...string) (ps []netip.Prefix) {
 		for _, text := range texts {
 			ps = append(ps, netip.MustParsePrefix(text))

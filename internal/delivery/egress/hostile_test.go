@@ -33,7 +33,7 @@ func readRequest(conn net.Conn) {
 // gone waits until the peer has hung up.
 func gone(conn net.Conn) { io.Copy(io.Discard, conn) }
 
-func TestAttemptEndsWithinItsLimit(t *testing.T) {
+func TestR21_AttemptEndsWithinItsLimit(t *testing.T) {
 	const limit = 300 * time.Millisecond
 	for name, r := range map[string]*rawReceiver{
 		"says nothing":       raw(t, func(conn net.Conn) { gone(conn) }),
@@ -108,7 +108,7 @@ func TestNameServerThatIsSilent(t *testing.T) {
 	failed(t, client.Do(t.Context(), egress.Request{URL: "https://receiver.test/"}), egress.CodeTimeout)
 }
 
-func TestAtMost64KiBOfABodyAreRead(t *testing.T) {
+func TestR21_AtMost64KiBOfABodyAreRead(t *testing.T) {
 	endless := func(w http.ResponseWriter, _ *http.Request) {
 		for {
 			if _, err := w.Write(bytes.Repeat([]byte("abcdefgh"), 1024)); err != nil {
@@ -156,7 +156,7 @@ func TestBodyOfExactlyTheLimitIsWhole(t *testing.T) {
 	}
 }
 
-func TestHugeHeaders(t *testing.T) {
+func TestR21_HugeHeaders(t *testing.T) {
 	r := raw(t, func(conn net.Conn) {
 		readRequest(conn)
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
@@ -183,7 +183,7 @@ func TestHugeHeaders(t *testing.T) {
 	}
 }
 
-func TestBombIsNotUnpacked(t *testing.T) {
+func TestR21_BombIsNotUnpacked(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	z.Write(make([]byte, 32<<20))
@@ -201,7 +201,7 @@ func TestBombIsNotUnpacked(t *testing.T) {
 	}
 }
 
-func TestRedirectIsAFailureAndNeverFollowed(t *testing.T) {
+func TestR21_S31_RedirectIsAFailureAndNeverFollowed(t *testing.T) {
 	trap := plain(t, func(http.ResponseWriter, *http.Request) {})
 	for _, status := range []int{300, 301, 302, 303, 304, 307, 308} {
 		for _, to := range []string{"http://169.254.169.254/latest/meta-data", trap.URL, "/elsewhere"} {
@@ -272,7 +272,7 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
-func TestHangingReceiverHoldsNobodyElse(t *testing.T) {
+func TestR23_HangingReceiverHoldsNobodyElse(t *testing.T) {
 	hangs := raw(t, gone)
 	well := plain(t, func(http.ResponseWriter, *http.Request) {})
 	client := newClient(t, egress.Options{Policy: loopback, ConnsPerHost: 2, Timeout: time.Minute})
@@ -319,7 +319,7 @@ func TestWrongCertificates(t *testing.T) {
 }
 
 // The two ways in which one name has several addresses to choose from.
-func TestAddressDialledIsTheOneChecked(t *testing.T) {
+func TestS31_AddressDialledIsTheOneChecked(t *testing.T) {
 	trap := raw(t, func(net.Conn) {})
 	// At creation the name was public; each lookup may say something else.
 	var asked atomic.Int64
@@ -364,7 +364,7 @@ func TestAddressDialledIsTheOneChecked(t *testing.T) {
 	}
 }
 
-func TestNamesOfRefusedAddresses(t *testing.T) {
+func TestS31_NamesOfRefusedAddresses(t *testing.T) {
 	trap := raw(t, func(net.Conn) {})
 	for _, ip := range []string{
 		"127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "::1", "::", "::7f00:1", "::ffff:7f00:1",
@@ -382,7 +382,7 @@ func TestNamesOfRefusedAddresses(t *testing.T) {
 	}
 }
 
-func TestConnectionIsOfTheHostItWasVettedFor(t *testing.T) {
+func TestS31_ConnectionIsOfTheHostItWasVettedFor(t *testing.T) {
 	r := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
 	r.EnableHTTP2 = true
 	r.StartTLS()
@@ -403,7 +403,7 @@ func TestConnectionIsOfTheHostItWasVettedFor(t *testing.T) {
 	failed(t, client.Do(t.Context(), egress.Request{URL: "https://www.example.com:" + r.port(), TLS: trust}), egress.CodeBlocked)
 }
 
-func TestProxyVariablesAreIgnored(t *testing.T) {
+func TestS31_ProxyVariablesAreIgnored(t *testing.T) {
 	r := plain(t, func(http.ResponseWriter, *http.Request) {})
 	target := "http://receiver.test:" + r.port()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target, nil)

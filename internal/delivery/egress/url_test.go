@@ -23,7 +23,7 @@ var spellings = strings.Fields(`
 	[fe80::1%25eth0] [::ffff:127.0.0.1%25lo] [64:ff9b::7f00:1%251] [fc00::1] [fd00:ec2::254] [ff02::1]
 	1.2.3.4.5 256.256.256.256 0x100000000 4294967296 127.0.0.08 1.2.3.0x1ff example.123 example.0x7f`)
 
-func TestEverySpellingIsRefused(t *testing.T) {
+func TestS31_EverySpellingIsRefused(t *testing.T) {
 	trap := raw(t, func(net.Conn) {})
 	// The guard's own parser is one wall; that Do asks it, and dials nothing, the other.
 	client := newClient(t, egress.Options{Policy: egress.Policy{AllowHTTP: true}})
