@@ -56,8 +56,14 @@ var allowed = map[string][]string{
 	"internal/gateway":  {"event", "protocol", "realtime", "realtime/transport"}, // its connections are carried by the same sockets; who callers are is asked through an interface
 	"internal/delivery": {"event", "webhook"},
 	"internal/store": slices.Concat(
-		[]string{"event", "internal/outbox", "internal/gateway", "internal/delivery", "internal/files", "internal/search", "internal/privacy"}, domain),
-	"internal/delivery/egress": {}, // one request to a stranger's server: what is sent, and to whom, is others' business
+		[]string{
+			"event", "internal/outbox", "internal/gateway", "internal/delivery", "internal/files", "internal/search", "internal/privacy",
+			"webhook", "internal/webhooks", "internal/delivery/dispatch", "internal/seal", // webhooks, and what of them is sealed
+		}, domain),
+	"internal/seal":              {},                                                                                                  // bytes in, bytes out
+	"internal/delivery/egress":   {},                                                                                                  // one request to a stranger's server: what is sent, and to whom, is others' business
+	"internal/delivery/dispatch": {"event", "webhook", "internal/delivery", "internal/delivery/egress"},                               // the rules, applied; storage is asked through an interface
+	"internal/webhooks":          {"event", "webhook", "internal/delivery", "internal/delivery/dispatch", "internal/delivery/egress"}, // what owners can do; storage and sending are asked through interfaces
 	// The channels of chat: what of the log is published where, and who may be there.
 	"internal/channels": {"realtime", "protocol", "event", "internal/chat", "internal/identity"},
 
@@ -67,18 +73,20 @@ var allowed = map[string][]string{
 	"internal/apierror": {"internal/alerts", "internal/analytics", "internal/chat", "internal/files", "internal/identity", "internal/payments", "internal/privacy", "internal/status", "internal/store", "internal/tickets", "internal/trust"}, // whose errors it has words for
 	"internal/api": slices.Concat(
 		[]string{"realtime", "event", "internal/gateway", "internal/delivery", "internal/apierror", "internal/chatjson", "internal/files", "internal/search", "internal/privacy"}, domain),
-	"internal/eventapi":        {"event", "internal/gateway", "internal/apierror"},                   // the log over HTTP; who callers are the gateway knows
-	"internal/compat/chequite": {"event", "internal/chat", "internal/identity", "internal/apierror"}, // renders what the channels carry
+	"internal/eventapi":        {"event", "webhook", "internal/gateway", "internal/apierror"},                                                                 // the log over HTTP; who callers are the gateway knows
+	"internal/webhookapi":      {"webhook", "internal/delivery", "internal/delivery/dispatch", "internal/webhooks", "internal/identity", "internal/apierror"}, // webhooks over HTTP: the rules read bodies and say what is wrong with them
+	"internal/compat/chequite": {"event", "internal/chat", "internal/identity", "internal/apierror"},                                                          // renders what the channels carry
 	"internal/compat/windi": {
 		"realtime", "protocol", // takes what clients publish, with the protocol's errors
 		"internal/chat", "internal/identity", "internal/apierror", "internal/chatjson", "internal/files",
 	},
 	"internal/serverapi":   {"realtime", "protocol", "internal/identity"},
-	"internal/asyncapi":    {"event"},    // describes the gateway by the catalogue
-	"internal/bench":       {"protocol"}, // measures any server, so it must not know ours
-	"internal/client":      {"protocol"}, // any server, as bench
+	"internal/asyncapi":    {"event"},               // describes the gateway by the catalogue
+	"internal/bench":       {"protocol", "webhook"}, // measures any server, so it must not know ours; checks signatures as receivers do
+	"internal/client":      {"protocol"},            // any server, as bench
 	"internal/webui":       {},
 	"internal/webui/build": {}, // the bundler runs before anything else can be built
+	"internal/mail":        {}, // letters in, SMTP out; who is written to, and why, is others' business
 	"internal/config":      {}, // the file's shape in plain types; server turns it into options
 
 	// Composition.
@@ -86,15 +94,17 @@ var allowed = map[string][]string{
 	"internal/servertest": {"internal/server", "internal/config"},
 	"internal/seed":       {"internal/chat", "internal/files", "internal/identity"}, // speaks to the domain as people would
 	"internal/pgtest":     {},                                                       // a real PostgreSQL for tests
+	"internal/mailtest":   {},                                                       // a mail server for tests
 	"internal/clocktest":  {},                                                       // clocks that somebody sets, for tests
-	// Its commands call a running server (client), make and check tokens (identity), and look
-	// at, back up and restore a database whose server may be down (store).
-	"cmd/kuranty":   {"internal/server", "internal/config", "internal/bench", "internal/client", "internal/identity", "internal/store", "protocol"},
+	// Its commands call a running server (client), make and check tokens (identity) and
+	// webhooks (webhook), look at, back up and restore a database whose server may be down (store),
+	// and try the mail server (mail).
+	"cmd/kuranty":   {"internal/server", "internal/config", "internal/bench", "internal/client", "internal/identity", "internal/mail", "internal/store", "protocol", "webhook"},
 	"docs/examples": {}, // what others write against the gateway, so it knows nothing of ours
 }
 
 // testOnly packages are for tests; even the composition root does not import them.
-var testOnly = []string{"realtime/brokertest", "internal/servertest", "internal/pgtest"}
+var testOnly = []string{"realtime/brokertest", "internal/servertest", "internal/pgtest", "internal/mailtest"}
 
 func TestImports(t *testing.T) {
 	for dir, files := range packages(t) {

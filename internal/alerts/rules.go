@@ -42,6 +42,6 @@ func rules(o *Options) map[string]rule {
 		DatabaseUnavailable: {1, 0, "times without the database", "The database was not available", Critical, "availability", "store"},
 		DatabaseBroken:      {1, 0, "broken databases", "The database broke", Critical, "availability", "store"},
 		RefusedEvents:       {1, 0, "events that a reader of the log refused", "Events were refused", High, "delivery", "outbox"},
-		FailingWebhook:      {1, 0, "refused deliveries", "A webhook is failing", Medium, "delivery", "delivery"},
+		FailingWebhook:      {10, o.Window, "refused deliveries", "A webhook is failing", Medium, "delivery", "delivery"},
 	}
 }

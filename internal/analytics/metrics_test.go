@@ -135,16 +135,18 @@ func TestChangeAndEventAreOne(t *testing.T) {
 
 func TestSeriesAreBoundedAndPaged(t *testing.T) {
 	onBoth(t, analytics.Options{Announced: []string{}}, func(t *testing.T, s *stand) {
-		err := s.store.Analytics().Update(t.Context(), func(tx analytics.Tx) error {
-			for i := range analytics.MaxSeries - 1 {
-				if _, err := tx.AddSeries(t.Context(), fmt.Sprintf("m%05d", i), ""); err != nil {
-					return err
+		for first := 0; first < analytics.MaxSeries-1; first += 1000 {
+			err := s.store.Analytics().Update(t.Context(), func(tx analytics.Tx) error {
+				for i := first; i < min(first+1000, analytics.MaxSeries-1); i++ {
+					if _, err := tx.AddSeries(t.Context(), fmt.Sprintf("m%05d", i), ""); err != nil {
+						return err
+					}
 				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
 			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
 		}
 		s.push(analytics.Value{Name: "the.last"})
 		var wrong *analytics.FieldError

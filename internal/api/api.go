@@ -106,6 +106,8 @@ type Options struct {
 	// Stats adds to the statistics that administrators see; nil adds nothing.
 	Stats func(context.Context) (map[string]any, error)
 
+	// Describe, if it is there, adds to the document what others serve beside this API.
+	Describe func(*huma.OpenAPI)
 	// PublicURL returns the address of the server as the client of r sees it, without a
 	// slash at its end. Nil takes it from the request.
 	PublicURL func(r *http.Request) string

@@ -50,6 +50,9 @@ func (a *API) describe() error {
 	for _, o := range a.operations {
 		a.finish(doc, o)
 	}
+	if a.o.Describe != nil {
+		a.o.Describe(doc)
+	}
 	var err error
 	if a.document, err = json.Marshal(doc); err != nil {
 		return fmt.Errorf("api: encode document: %w", err)

@@ -14,13 +14,16 @@ import (
 	"time"
 )
 
+// Beginning is the id of no event: after it is all that is kept.
+const Beginning = "evt_00000000000000000000000000"
+
 // EventsOptions say what [Events] follows.
 type EventsOptions struct {
 	// URL is the server's address, as http://127.0.0.1:8000, Key an API key that may read.
 	URL, Key string
 	// Query has channels, events and filter, as in GET /v1/events/stream.
 	Query url.Values
-	// LastEventID, if not empty, is the event after which to begin.
+	// LastEventID, if not empty, is the event after which to begin, or [Beginning].
 	LastEventID string
 	// Event takes each event, as JSON; an error from it ends the stream.
 	Event func(typ string, event []byte) error
@@ -50,6 +53,9 @@ func (o *EventsOptions) follow(ctx context.Context) (connected bool, err error) 
 		return false, errFinal{err}
 	}
 	u.RawQuery = o.Query.Encode()
+	if o.LastEventID == Beginning {
+		u.RawQuery += "&onLost=earliest"
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
 		return false, errFinal{fmt.Errorf("call %s: %w", o.URL, err)}
@@ -127,6 +133,9 @@ func (o *EventsOptions) take(name string, data []byte) error {
 		}
 		return errors.New(text)
 	case "lost":
+		if o.LastEventID == Beginning { // nothing was missed
+			return nil
+		}
 		o.Notice("events that were missed are not kept any more; going on with new ones")
 		return nil
 	}

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -64,6 +65,23 @@ func TestEventsSurviveARestart(t *testing.T) {
 	want(`{"n":2}`)
 	send(3)
 	want(`{"n":3}`)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+
+	ctx, cancel = context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	go func() {
+		ended <- client.Events(ctx, client.EventsOptions{
+			URL: in.URL, Key: in.APIKey, Query: url.Values{"events": {"order.*"}}, LastEventID: client.Beginning,
+			Event:  func(typ string, event []byte) error { got <- typ + " " + string(event); return nil },
+			Notice: func(text string) { t.Errorf("from the beginning: %s", text) },
+		})
+	}()
+	for n := range 4 {
+		want(fmt.Sprintf(`{"n":%d}`, n))
+	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -18,7 +18,8 @@ import (
 // restPrefix is where our own contract is.
 const restPrefix = "/api/v2"
 
-// RefusedError is an error reply of our own contract (chat-api.md §0.10).
+// RefusedError is an error reply of our own contract (chat-api.md §0.10), or of that of
+// webhooks (spec/webhooks.md §1.2), which has no codes.
 type RefusedError struct {
 	Status        int
 	Code, Message string
@@ -137,6 +138,8 @@ func (r *REST) open(ctx context.Context, method, path string, in any) (io.ReadCl
 	return nil, refused(resp.StatusCode, u.String(), text)
 }
 
+var errKey = errors.New("the server refused the API key: give its key with --api-key or KURANTY_API_KEY, or its folder with --data-dir")
+
 // refused is what an error reply means.
 func refused(status int, url string, text []byte) error {
 	var envelope struct {
@@ -148,13 +151,16 @@ func refused(status int, url string, text []byte) error {
 		}
 	}
 	if json.Unmarshal(text, &envelope) != nil || envelope.Error.Code == "" {
+		if e := detailed(status, text); e != nil {
+			return e
+		}
 		if status == http.StatusNotFound {
 			return fmt.Errorf("%w at %s: is that a Kuranty server, and chat enabled (chat.enabled)?", ErrNothing, url)
 		}
 		return fmt.Errorf("the server answered %d: %s", status, firstLine(text))
 	}
 	if status == http.StatusUnauthorized {
-		return errors.New("the server refused the API key: give its key with --api-key or KURANTY_API_KEY, or its folder with --data-dir")
+		return errKey
 	}
 	e := &RefusedError{Status: status, Code: envelope.Error.Code, Message: envelope.Error.Message}
 	for _, f := range envelope.Error.Details.Fields {
@@ -162,6 +168,43 @@ func refused(status int, url string, text []byte) error {
 			f.Message = f.Field + ": " + f.Message
 		}
 		e.Fields = append(e.Fields, f.Message)
+	}
+	return e
+}
+
+// detailed is what a reply of the contract of webhooks means: it has a text, or a list with
+// an entry for each field that is wrong. It is nil if the reply is not of that form.
+func detailed(status int, text []byte) error {
+	var reply struct{ Detail json.RawMessage }
+	var list []struct {
+		Loc []any
+		Msg string
+	}
+	e := &RefusedError{Status: status}
+	// What is of another form stays empty.
+	_ = json.Unmarshal(text, &reply)
+	_ = json.Unmarshal(reply.Detail, &list)
+	_ = json.Unmarshal(reply.Detail, &e.Message)
+	switch {
+	case len(list) > 0:
+		e.Message = "invalid"
+	case e.Message == "":
+		return nil
+	case status == http.StatusUnauthorized:
+		return errKey
+	case status == http.StatusForbidden:
+		e.Message += "; a key needs webhooks:read to look, webhooks:write to change and webhooks:deliveries to send again"
+	}
+	for _, wrong := range list {
+		var names []string
+		for _, part := range wrong.Loc[min(1, len(wrong.Loc)):] { // the first says where: body, query or path
+			names = append(names, fmt.Sprint(part))
+		}
+		message := strings.TrimPrefix(wrong.Msg, "Value error, ")
+		if len(names) > 0 {
+			message = strings.Join(names, ".") + ": " + message
+		}
+		e.Fields = append(e.Fields, message)
 	}
 	return e
 }

@@ -40,6 +40,11 @@ func contract(t *testing.T) http.Handler {
 	mux.HandleFunc("GET /api/v2/gone", refuse(404, `{"error":{"code":"not_found","message":"Not found.","details":{}}}`))
 	mux.HandleFunc("GET /api/v2/may", refuse(403, `{"error":{"code":"forbidden","message":"You may not do this.","details":{}}}`))
 	mux.HandleFunc("GET /api/v2/key", refuse(401, `{"error":{"code":"unauthorized","message":"No.","details":{}}}`))
+	mux.HandleFunc("GET /api/v2/hook", refuse(404, `{"detail":"Webhook not found"}`))
+	mux.HandleFunc("GET /api/v2/hook-key", refuse(401, `{"detail":"Missing API key"}`))
+	mux.HandleFunc("GET /api/v2/hook-scope", refuse(403, `{"detail":"Insufficient scope"}`))
+	mux.HandleFunc("GET /api/v2/hook-wrong", refuse(422, `{"detail":[{"type":"missing","loc":["body","name"],"msg":"Field required"},{"loc":["body","event_types",1],"msg":"Value error, a pattern"},{"loc":[],"msg":"whole"}]}`))
+	mux.HandleFunc("GET /api/v2/hook-strange", refuse(422, `{"detail":{"a":1}}`))
 	mux.HandleFunc("GET /api/v2/broken", refuse(500, "oops\nmore"))
 	return mux
 }
@@ -69,12 +74,17 @@ func TestREST(t *testing.T) {
 				t.Errorf("%d bytes, %v", n, err)
 			}
 			for path, want := range map[string]string{
-				"/wrong":  "name is required",
-				"/gone":   "not found",
-				"/may":    "you may not do this; a key needs the scope admin",
-				"/key":    "the server refused the API key",
-				"/broken": "the server answered 500: oops",
-				"/none":   "is that a Kuranty server, and chat enabled",
+				"/wrong":        "name is required",
+				"/gone":         "not found",
+				"/may":          "you may not do this; a key needs the scope admin",
+				"/key":          "the server refused the API key",
+				"/hook":         "webhook not found",
+				"/hook-key":     "the server refused the API key",
+				"/hook-scope":   "insufficient scope; a key needs webhooks:read",
+				"/hook-wrong":   "name: Field required; event_types.1: a pattern; whole",
+				"/hook-strange": "the server answered 422: {",
+				"/broken":       "the server answered 500: oops",
+				"/none":         "is that a Kuranty server, and chat enabled",
 			} {
 				err := r.Call(t.Context(), "GET", path, nil, nil)
 				if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "more") {

@@ -61,6 +61,8 @@ func (l *loader) check() {
 	l.checkAnalytics(&c.Analytics)
 	l.checkGateway(&c.Gateway)
 	l.checkEventTypes(c.Events.Types)
+	l.checkWebhooks(c)
+	l.checkMail(&c.Mail)
 	if n := c.WebSocket.CompressionLevel; n > 9 {
 		l.wrong("websocket.compression_level", "must be 1 to 9")
 	}

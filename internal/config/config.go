@@ -27,6 +27,8 @@ type Config struct {
 	Chat       Chat       `key:"chat"`
 	Events     Events     `key:"events"`
 	Gateway    Gateway    `key:"gateway"`
+	Webhooks   Webhooks   `key:"webhooks"`
+	Mail       Mail       `key:"mail"`
 	Alerts     Alerts     `key:"alerts"`
 	Analytics  Analytics  `key:"analytics"`
 	Backup     Backup     `key:"backup"`

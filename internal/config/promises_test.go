@@ -66,7 +66,7 @@ func TestS13_NoDefaultSecrets(t *testing.T) {
 	}
 	c := res.Config
 	if c.HTTPAPI.Key != "" || c.Auth.Secret != "" || c.Auth.FirstAdmin != (config.FirstAdmin{}) || c.Auth.External.HMACSecretKey != "" ||
-		c.Chat.Compat.Windi.ProxySecret != "" || c.Client.Token != (config.Token{}) || c.Client.SubscriptionToken != (config.SubscriptionToken{}) {
+		c.Chat.Compat.Windi.ProxySecret != "" || c.Webhooks.SecretEncryptionKey != "" || c.Mail != (config.Mail{TLS: "starttls"}) || c.Client.Token != (config.Token{}) || c.Client.SubscriptionToken != (config.SubscriptionToken{}) {
 		t.Errorf("defaults hold secrets: %+v", c)
 	}
 	var secrets []string
@@ -107,6 +107,7 @@ func TestS6_SecretsAreNotRepeated(t *testing.T) {
 	}
 	res := load(t, "c.json", fmt.Sprintf(`{"api_key":%q,"token_hmac_secret_key":%[1]q,"admin_password":%[1]q,"admin_secret":%[1]q,
 		"redis_password":%[1]q,"tls_key":"-----BEGIN %[1]s-----\nAAAA\n-----END %[1]s-----\n","proxy_static_http_headers":{"Authorization":%[1]q},
+		"mail":{"host":"localhost","from":"a@example.com","username":"a","password":%[1]q},
 		"client":{"token":{"hmac_previous_secret_key":%[1]q},"subscription_token":{"hmac_secret_key":%[1]q}}}`, canary))
 	clean("notes", notes(res))
 	for _, origin := range []bool{false, true} {
@@ -115,8 +116,8 @@ func TestS6_SecretsAreNotRepeated(t *testing.T) {
 			t.Fatal(err)
 		}
 		clean("Show", b.String())
-		if n := strings.Count(b.String(), `"***"`); n != 5 {
-			t.Errorf("%d masked secrets, want 5:\n%s", n, b.String())
+		if n := strings.Count(b.String(), `"***"`); n != 6 {
+			t.Errorf("%d masked secrets, want 6:\n%s", n, b.String())
 		}
 	}
 	for _, bad := range []config.Source{
@@ -136,6 +137,10 @@ func TestS6_SecretsAreNotRepeated(t *testing.T) {
 		{File: "c.yaml", Text: []byte("http_api: " + canary)},
 		{File: "c.yaml", Text: []byte("client: {channel_limit: " + canary + ", ping_interval: " + canary + ", allowed_origins: {a: " + canary + "}}")},
 		{File: "c.yaml", Text: []byte("tls_key: " + canary)},
+		{File: "c.yaml", Text: []byte("webhooks: {secret_encryption_key: " + canary + ", previous_encryption_keys: [" + canary + "], egress_proxy: 'a://x:" + canary + "@b'}")},
+		{File: "c.yaml", Text: []byte("mail: {password: " + canary + "}")},
+		{File: "c.yaml", Text: []byte("mail: {host: mail.example.com, from: a@example.com, tls: none, username: a, password: " + canary + "}")},
+		{File: "c.yaml", Text: []byte("mail: {host: mail.example.com, from: a@example.com, username: a, password: \"" + canary + "\\0\"}")},
 		{Env: []string{"KURANTY_HTTP_API_KYE=" + canary}},
 		{Env: []string{"KURANTY_CHANNEL_NAMESPACES=[{\"name\":\"" + canary}},
 		{Flags: [][2]string{{"http_api.kye", canary}}},
@@ -166,9 +171,13 @@ func TestShowCanBeLoaded(t *testing.T) {
 			*s = "***"
 		}
 		want.Storage.DSN, want.Auth.External.HMACSecretKey, want.Chat.Compat.Windi.ProxySecret = "***", "***", "***"
-		// What is judged by its value is given back.
+		// What is judged by its value is given back; that of mail goes by the same name.
+		want.Mail.Password = want.Auth.FirstAdmin.Password
 		text := strings.NewReplacer(`key_pem: "***"`, "key_pem: testdata/key.pem",
-			`  secret: "***"`, "  secret: "+want.Auth.Secret, `  password: "***"`, "  password: "+want.Auth.FirstAdmin.Password).Replace(b.String())
+			`  secret: "***"`, "  secret: "+want.Auth.Secret, `  password: "***"`, "  password: "+want.Auth.FirstAdmin.Password,
+			`secret_encryption_key: "***"`, "secret_encryption_key: "+want.Webhooks.SecretEncryptionKey,
+			`previous_encryption_keys: ["***"]`, "previous_encryption_keys: ["+want.Webhooks.PreviousEncryptionKeys[0]+"]",
+			`egress_proxy: "***"`, "egress_proxy: "+want.Webhooks.EgressProxy).Replace(b.String())
 		if diff := cmp.Diff(&want, load(t, "c.yaml", text).Config); diff != "" {
 			t.Errorf("what Show wrote means something else:\n%s", diff)
 		}

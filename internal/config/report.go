@@ -95,7 +95,15 @@ func (o *option) show(v reflect.Value) string {
 		}
 		return quote(x)
 	case []string:
-		return quote(append([]string{}, x...))
+		x = append([]string{}, x...)
+		for i := range x {
+			if o.secret() {
+				x[i] = masked
+			}
+		}
+		return quote(x)
+	case []int:
+		return quote(append([]int{}, x...))
 	default:
 		if v.Kind() == reflect.Slice {
 			return "[]"
@@ -139,15 +147,16 @@ over the file. ` + "`kuranty config show --origin`" + ` tells what is in force a
   number or a duration, a negative one does it. The exceptions are booleans and keys that say what 0 does, such as ` + "`http_server.port`" + `.
 - Durations are text with a unit: ` + "`\"300s\"`, `\"1h30m\"`" + `. Without a unit they are refused.
 - A key that is not known stops the start; the message names its line and the nearest key there is.
-- In variables, an empty value is no value, lists of texts are separated by spaces, and ` + "`channel.namespaces` and `events.types`" + ` are JSON or a
+- In variables, an empty value is no value, lists of texts and of numbers are separated by spaces, and ` + "`channel.namespaces` and `events.types`" + ` are JSON or a
   list of names. An option of one namespace is ` + "`KURANTY_CHANNEL_NAMESPACES_CHAT_PRESENCE=true`" + ` or
   ` + "`--channel.namespaces.chat.presence true`" + `.
 - Keys that Centrifugo has too have the name they have in its version 6, and ` + "`CENTRIFUGO_…`" + ` variables are taken. Flat files
   of versions 3 to 5 are translated, with a line in the log for each key. What this version does not support is
   refused, unless it would change nothing.
 - ` + "`engine.debug`, `debug` in flat files and `CENTRIFUGO_DEBUG=true`" + ` mean ` + "`log.level` `debug`" + `, unless that key is written.
-- What only Kuranty has (` + "`storage`, `auth`, `chat`, `events`, `gateway`, `alerts`, `analytics`, `backup`" + `) stands beside the keys of either generation in
+- What only Kuranty has (` + "`storage`, `auth`, `chat`, `events`, `gateway`, `webhooks`, `mail`, `alerts`, `analytics`, `backup`" + `) stands beside the keys of either generation in
   the same file.
+- A webhook that is switched off by hand records nothing while it is off: there is no ` + "`webhooks.legacy_inactive_records`" + `.
 - ` + "`health`" + ` and ` + "`prometheus`" + ` are on unless switched off; Centrifugo has them off unless switched on.
 - The listener is 127.0.0.1 unless ` + "`http_server.address`" + ` says otherwise; Centrifugo listens on all addresses.
 - Options called insecure are refused unless the listener is a loopback address.
@@ -206,6 +215,8 @@ func (o *option) typeName() string {
 		return "duration"
 	case o.typ == reflect.TypeFor[[]string]():
 		return "list of texts"
+	case o.typ == reflect.TypeFor[[]int]():
+		return "list of numbers"
 	case o.isList():
 		return "list of sections"
 	case o.typ.Kind() == reflect.String:

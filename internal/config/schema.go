@@ -89,6 +89,10 @@ func (o *option) convert(v value) (out reflect.Value, usedDefault bool, err erro
 		x, err = v.asDuration()
 	case reflect.TypeFor[[]string]():
 		x, err = v.asStrings()
+	case reflect.TypeFor[[]int]():
+		x, err = v.asInts()
+	case reflect.TypeFor[float64]():
+		x, err = v.asFloat()
 	case reflect.TypeFor[int](), reflect.TypeFor[int64]():
 		x, err = v.asInt(o.typ.Bits())
 	default:
@@ -101,7 +105,7 @@ func (o *option) convert(v value) (out reflect.Value, usedDefault bool, err erro
 	if allowed, ok := o.tag.Lookup("oneof"); ok && !out.IsZero() && !slices.Contains(strings.Split(allowed, "|"), out.String()) {
 		return out, false, fmt.Errorf("must be one of %s", strings.Join(strings.Fields(strings.ReplaceAll(allowed, "|", " ")), ", "))
 	}
-	if out.CanInt() && out.Int() < 0 && o.tag.Get("off") == "" {
+	if (out.CanInt() && out.Int() < 0 || out.CanFloat() && out.Float() < 0) && o.tag.Get("off") == "" {
 		return out, false, fmt.Errorf("must not be negative")
 	}
 	if def := o.fallback(); out.IsZero() && out.Kind() != reflect.Bool && o.tag.Get("zero") == "" && !def.IsZero() {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,6 +115,38 @@ func (v value) asDuration() (time.Duration, error) {
 		}
 	}
 	return 0, errors.New(`must be a duration such as "300s" or "1h30m"`)
+}
+
+func (v value) asFloat() (float64, error) {
+	if v.kind == text || v.kind == number {
+		if x, err := strconv.ParseFloat(v.text, 64); err == nil && !math.IsNaN(x) && !math.IsInf(x, 0) {
+			return x, nil
+		}
+	}
+	return 0, errors.New("must be a number")
+}
+
+// asInts takes a list, or text with spaces between the elements; empty text is nil.
+func (v value) asInts() ([]int, error) {
+	if v.kind != text && v.kind != list {
+		return nil, fmt.Errorf("must be a list of whole numbers, not %v", v.kind)
+	}
+	items, err := v.asStrings()
+	if err != nil {
+		return nil, errors.New("each element must be a whole number")
+	}
+	var out []int
+	if v.kind == list {
+		out = make([]int, 0, len(items))
+	}
+	for _, item := range items {
+		n, err := textValue(item).asInt(strconv.IntSize)
+		if err != nil {
+			return nil, fmt.Errorf("each element %w", err)
+		}
+		out = append(out, int(n))
+	}
+	return out, nil
 }
 
 // asStrings takes a list, or text with spaces between the elements.

@@ -211,7 +211,7 @@ func NewAccounts(store Store, o Options) (*Accounts, error) {
 	a.registrations = newLimiter(o.Limits.Registrations, time.Hour, 0)
 	a.mails = newLimiter(o.Limits.Mails, time.Hour, 0)
 	if o.Registration == ByDomain && o.Mailer == nil {
-		a.log.Warn("registration is by domain, but addresses cannot be verified: there is no mailer", "key", "auth.registration")
+		a.log.Warn("registration is by domain, but addresses cannot be verified: there is no mailer (mail.host)", "key", "auth.registration")
 	}
 	return a, nil
 }

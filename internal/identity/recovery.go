@@ -35,7 +35,7 @@ func (a *Accounts) deliver(ctx context.Context, l letter) {
 	ctx, cancel := context.WithTimeout(ctx, mailTimeout)
 	defer cancel()
 	if a.o.Mailer == nil {
-		a.log.Warn("mail not sent: there is no mailer", "kind", l.kind)
+		a.log.Warn("mail not sent: there is no mailer", "kind", l.kind, "key", "mail.host")
 		return
 	}
 	if err := a.mail(ctx, l); err != nil {

@@ -84,6 +84,10 @@ type erasureTx interface {
 	EventsFrom(ctx context.Context, after int64, limit int) ([]event.Event, error)
 	EventAt(ctx context.Context, row int64) (event.Event, error)
 	RewriteEvent(ctx context.Context, row int64, payload []byte) error
+	// ForgottenEvents returns what is kept of events for webhooks, by when it was kept and id;
+	// ErasePayloads removes payloads of those.
+	ForgottenEvents(ctx context.Context, at int64, id string, limit int) ([]ForgottenEvent, error)
+	ErasePayloads(ctx context.Context, events []string) error
 	// ForgetJobs removes the jobs of a kind and user.
 	ForgetJobs(ctx context.Context, kind string, user int64) error
 }
@@ -175,6 +179,8 @@ type progress struct {
 	At   int64 `json:"at,omitempty"`
 	ID   int64 `json:"id,omitempty"`
 	Chat int64 `json:"chat,omitempty"`
+	// Event is the place in a list of events.
+	Event string `json:"event,omitempty"`
 	// Held is how many chats were left out because of legal holds.
 	Held int `json:"held,omitempty"`
 }
@@ -271,7 +277,7 @@ func (s *Service) steps(mode string) []step {
 	if mode == Erase {
 		steps = append(steps, s.eraseMessages, s.eraseReactions)
 	}
-	return append(steps, s.eraseFilesShown, s.eraseAvatars, s.eraseFiles, s.eraseForwards, s.eraseSystem, s.eraseReplies, s.eraseParts, s.forgetPerson, s.eraseLog)
+	return append(steps, s.eraseFilesShown, s.eraseAvatars, s.eraseFiles, s.eraseForwards, s.eraseSystem, s.eraseReplies, s.eraseParts, s.forgetPerson, s.eraseLog, s.eraseForgotten)
 }
 
 // batch is how many messages one transaction changes, logBatch how many rows of the log

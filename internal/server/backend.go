@@ -40,6 +40,8 @@ type backend struct {
 	logger    *slog.Logger
 	store     *store.Store
 	log       *outbox.Log
+	catalogue *event.Catalogue
+	hooks     *hooks // nil if webhooks are off
 	gateway   *gateway.Gateway
 	accounts  *identity.Accounts
 	chats     *chat.Service
@@ -49,6 +51,7 @@ type backend struct {
 	alerts    *alerts.Service
 	analytics *analytics.Service
 	tally     tally
+	letters   *letters
 	trust     *trust.Service
 	tickets   *tickets.Service
 	status    *status.Service
@@ -86,7 +89,7 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	c := s.cfg
-	b := &backend{logger: s.log}
+	b := &backend{logger: s.log, letters: &s.letters}
 	o := StoreOptions(c, s.dir.Path())
 	o.Logger = s.log
 	o.Committed = func(events []event.Event) {
@@ -143,12 +146,23 @@ func (s *Server) buildBackend(ctx context.Context) (err error) {
 		return err
 	}
 	b.chats.Attach(b.channels.Live())
+	if b.catalogue, err = s.newCatalogue(); err != nil {
+		return err
+	}
 	if b.gateway, err = s.newGateway(b); err != nil {
 		return err
 	}
 	b.log = outbox.New(b.store, outbox.Options{Retention: c.Events.Retention, Keep: int64(c.Events.Keep), Logger: s.log}, b.channels, b.gateway)
 	if err := errors.Join(b.log.Load(ctx), b.gateway.Load(ctx)); err != nil {
 		return err
+	}
+	if c.Webhooks.Enabled {
+		if b.hooks, err = s.newHooks(b); err != nil {
+			return err
+		}
+		if err := b.hooks.dispatcher.Load(ctx); err != nil {
+			return err
+		}
 	}
 	s.backend = b
 	return nil
@@ -270,6 +284,9 @@ func (b *backend) run(ctx context.Context) error {
 	}
 	if b.chequite != nil {
 		parts = append(parts, b.chequite.Run)
+	}
+	if b.hooks != nil {
+		parts = append(parts, func(ctx context.Context) error { return b.hooks.run(ctx, b) })
 	}
 	for _, part := range parts {
 		g.Go(func() error { return part(ctx) })

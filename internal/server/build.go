@@ -68,6 +68,9 @@ func (s *Server) build() (err error) {
 	s.mask = newMask(s.out, secretsOf(c))
 	s.log = newLogger(s.mask, c.Log.Format, c.Log.Level)
 
+	if err := s.settleMailer(); err != nil {
+		return err
+	}
 	po, err := s.policyOptions(c)
 	if err != nil {
 		return err
@@ -134,6 +137,9 @@ func needed(c *config.Config) []string {
 	if c.Auth.Secret == "" && c.Chat.Enabled {
 		names = append(names, AuthSecret)
 	}
+	if c.Webhooks.SecretEncryptionKey == "" && c.Webhooks.Enabled && c.Chat.Enabled {
+		names = append(names, WebhookKey)
+	}
 	return names
 }
 
@@ -147,6 +153,8 @@ func Adopt(c *config.Config, secrets map[string]string) {
 			c.HTTPAPI.Key = secrets[name]
 		case AuthSecret:
 			c.Auth.Secret = secrets[name]
+		case WebhookKey:
+			c.Webhooks.SecretEncryptionKey = secrets[name]
 		}
 	}
 }
@@ -154,11 +162,12 @@ func Adopt(c *config.Config, secrets map[string]string) {
 // secretsOf are the values of c that no log may show.
 func secretsOf(c *config.Config) []string {
 	t, s := &c.Client.Token, &c.Client.SubscriptionToken.Token
-	return []string{
+	return append([]string{
 		t.HMACSecretKey, t.HMACPreviousSecretKey, s.HMACSecretKey, s.HMACPreviousSecretKey,
 		c.HTTPAPI.Key, c.HTTPServer.TLS.KeyPEM,
 		c.Storage.DSN, c.Auth.Secret, c.Auth.FirstAdmin.Password, c.Auth.External.HMACSecretKey, c.Chat.Compat.Windi.ProxySecret,
-	}
+		c.Webhooks.SecretEncryptionKey, c.Webhooks.EgressProxy, c.Mail.Password,
+	}, c.Webhooks.PreviousEncryptionKeys...)
 }
 
 // replace takes over what may change while running. If c is wrong, nothing changes.

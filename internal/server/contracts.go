@@ -28,7 +28,7 @@ func (s *Server) buildContracts(b *backend) (err error) {
 		Chats: b.chats, Accounts: b.accounts, Files: b.files, Presence: b.presence, Typing: b.typing, Replies: b.store,
 		Privacy: b.privacy, Alerts: b.alerts, Analytics: b.analytics, Watch: watcher{b.alerts}, Status: b.status, Tickets: b.tickets, Payments: b.payments, Trust: b.trust, NoAdminReads: !k.AdminReads, ErasureGrace: k.ErasureGrace, Links: b.links, PublicURL: s.publicURL, Origins: c.Client.AllowedOrigins,
 		RequestsPerMinute: k.Limits.RequestsPerMinute, AnonymousPerMinute: k.Limits.AnonymousPerMinute,
-		UploadBytes: k.Files.MaxSize + 1<<20, Version: s.o.Version, Logger: s.log,
+		UploadBytes: k.Files.MaxSize + 1<<20, Version: s.o.Version, Describe: s.describeOthers, Logger: s.log,
 	})
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ const (
 	TokenSecret = "client.token.hmac_secret_key"
 	APIKey      = "http_api.key" //nolint:gosec // the name of a key, not a key
 	AuthSecret  = "auth.secret"
+	WebhookKey  = "webhooks.secret_encryption_key"
 )
 
 // DataDir is an open data folder. It belongs to one process until Close.

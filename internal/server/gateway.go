@@ -18,8 +18,8 @@ import (
 	"github.com/kuranty/kuranty/internal/identity"
 )
 
-// newGateway returns the event gateway on a backend.
-func (s *Server) newGateway(b *backend) (*gateway.Gateway, error) {
+// newCatalogue returns the types of events, those of the operator too.
+func (s *Server) newCatalogue() (*event.Catalogue, error) {
 	custom, err := customTypes(s.cfg.Events.Types)
 	if err != nil {
 		return nil, err
@@ -28,9 +28,14 @@ func (s *Server) newGateway(b *backend) (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("events.types: %w", err)
 	}
+	return catalogue, nil
+}
+
+// newGateway returns the event gateway on a backend.
+func (s *Server) newGateway(b *backend) (*gateway.Gateway, error) {
 	c := &s.cfg.Gateway
 	return gateway.New(gateway.Options{
-		Store: b.store.Gateway(), Accounts: gatewayAccounts{b.accounts}, Catalogue: catalogue, Sink: s.sinkName("gateway"), Logger: s.log,
+		Store: b.store.Gateway(), Accounts: gatewayAccounts{b.accounts}, Catalogue: b.catalogue, Source: s.cfg.Webhooks.Source, Sink: s.sinkName("gateway"), Logger: s.log,
 		Subscriptions: c.SubscriptionLimit, FrameBytes: c.MessageSizeLimit, MessagesPerMinute: c.MessagesPerMinute, ConnectionsPerSubject: c.ConnectionLimit,
 		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, AuthTimeout: c.AuthTimeout, StrictPong: c.StrictPong, NoQueryToken: !c.QueryToken, Watch: watcher{b.alerts},
 	}), nil
@@ -71,7 +76,7 @@ func (s *Server) handleGateway(mux *http.ServeMux) {
 	mux.HandleFunc("/v1/ws", func(w http.ResponseWriter, r *http.Request) { b.gateway.ServeEvents(s.transport).ServeHTTP(w, r) })
 	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) { b.gateway.ServeAdmin(s.transport).ServeHTTP(w, r) })
 	s.handleAsyncAPI(mux)
-	plain, streams := eventapi.New(eventapi.Options{Gateway: b.gateway, Log: b.store.Ingest(), Allowed: b.api.Allowed, Logger: s.log}).Handlers()
+	plain, streams := eventapi.New(eventapi.Options{Gateway: b.gateway, Log: b.store.Ingest(), Allowed: b.api.Allowed, MaxPayload: s.cfg.Webhooks.MaxPayloadBytes, Logger: s.log}).Handlers()
 	for path, h := range plain {
 		mux.Handle(path, b.api.Around(h))
 	}

@@ -99,6 +99,7 @@ func (s *Server) routes() *http.ServeMux {
 		}
 		s.handleWindi(mux)
 		s.handleGateway(mux)
+		s.handleWebhooks(mux)
 		if b.chequite != nil {
 			h := b.api.Around(b.chequite.Handler())
 			for _, path := range chequitePaths {
@@ -211,6 +212,7 @@ func (s *Server) places() string {
 	if b := s.backend; b != nil {
 		line(true, "/api/v2  /docs/", "chat: our REST API, and its operations; /openapi.json for programs")
 		line(s.cfg.Gateway.Enabled, "/v1/ws  /v1/events  /ws", "everything that happens, as events; /v1/asyncapi.json for programs")
+		line(b.hooks != nil, "/webhooks", "webhooks: what happens, sent to your servers")
 		line(s.cfg.Chat.Compat.Windi.Enabled, "/api/v1", "chat for clients of the WinDI guide")
 		line(b.chequite != nil, "/api/chats …", "chat for clients of the chequite package")
 	}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,7 +48,7 @@ func (figures) Describe(out chan<- *prometheus.Desc) {
 	} {
 		out <- d
 	}
-	for _, d := range backendDescriptions {
+	for _, d := range slices.Concat(backendDescriptions, webhookDescriptions) {
 		out <- d
 	}
 }
@@ -110,6 +111,9 @@ func (s *Server) metricsHandler() http.Handler {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if s.backend != nil {
 		r.MustRegister(s.backend.gateway.Collectors()...)
+		if h := s.backend.hooks; h != nil {
+			r.MustRegister(h.figures.collectors()...)
+		}
 	}
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError)})
 }

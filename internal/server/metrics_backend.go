@@ -17,13 +17,14 @@ var (
 	descSinkRefused  = desc("log_refused_total", "Events that a sink refused for good; they are set aside in refused_events.", "sink")
 	descSinkFailures = desc("log_failures_total", "Times a sink failed and was tried again.", "sink")
 	descAlerts       = desc("alerts_total", "Alerts: raised are new, folded became part of one that stood, dropped are observations that did not fit the queue.", "outcome")
+	descMail         = desc("mail_total", "Letters to people: sent are those that a mail server took, failed those that none took.", "outcome")
 	descMembersKept  = desc("membership_lookups_total", "Memberships looked up for subscriptions, by where they were found.", "in")
 )
 
 // backendDescriptions are the figures of what stands on the database.
 var backendDescriptions = []*prometheus.Desc{
 	descDatabaseUp, descWrites, descCommits, descCommitTime, descStatements, descQueries, descWritesBusy,
-	descSinkPosition, descSinkBehind, descSinkLag, descSinkDone, descSinkRefused, descSinkFailures, descAlerts, descMembersKept,
+	descSinkPosition, descSinkBehind, descSinkLag, descSinkDone, descSinkRefused, descSinkFailures, descAlerts, descMail, descMembersKept,
 }
 
 // collect reads the figures of what stands on the database.
@@ -58,7 +59,13 @@ func (b *backend) collect(out chan<- prometheus.Metric) {
 	counter(descAlerts, float64(a.Raised), "raised")
 	counter(descAlerts, float64(a.Folded), "folded")
 	counter(descAlerts, float64(a.Dropped), "dropped")
+	counter(descMail, float64(b.letters.sent.Load()), "sent")
+	counter(descMail, float64(b.letters.failed.Load()), "failed")
 	known, asked := b.channels.Lookups()
 	counter(descMembersKept, float64(known), "memory")
 	counter(descMembersKept, float64(asked), "database")
+	if b.hooks != nil {
+		collectWebhooks(out, b.hooks.dispatcher)
+		counter(descPanics, float64(b.hooks.panics.Load()), "webhooks")
+	}
 }

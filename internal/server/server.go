@@ -30,8 +30,9 @@ type Options struct {
 	Demo bool
 	// RPC answers the calls of realtime clients; nil answers that there is nothing to call.
 	RPC realtime.RPC
-	// Mailer sends mail to people; it may block, its context says for how long. Without it
-	// nothing is sent, and what needs mail is refused.
+	// Mailer sends mail to people; it may block, its context says for how long. If nil, the
+	// mail server of the configuration (mail.host) is used; without one nothing is sent, and
+	// what needs mail is refused.
 	Mailer func(context.Context, identity.Mail) error
 	// Out takes the first screen and the log. Nil is nowhere.
 	Out io.Writer
@@ -69,6 +70,7 @@ type Server struct {
 	secrets map[string]string
 	made    []string
 
+	letters   letters
 	policy    *policy.Policy
 	backend   *backend // nil if chat is off
 	broker    *realtime.MemoryBroker

@@ -40,6 +40,12 @@ func (s *Server) probes(b *backend) []status.Probe {
 			}
 			return logState(behind)
 		}},
+		probe{"delivery", func(context.Context) (status.State, string) {
+			if b.hooks == nil {
+				return status.Operational, ""
+			}
+			return deliveryState(b.hooks.dispatcher.Stats())
+		}},
 	}
 }
 
