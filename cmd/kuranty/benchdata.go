@@ -12,8 +12,8 @@ import (
 	"github.com/kuranty/kuranty/internal/server"
 )
 
-// What `kuranty bench chat` needs of the program beside a server: it runs these hidden
-// commands as its children, because a load generator knows no package of ours.
+// What `kuranty bench chat` and `bench webhook` need of the program beside a server: they run
+// these hidden commands as their children, because a load generator knows no package of ours.
 
 // benchFillCmd fills a database and prints what is in it.
 type benchFillCmd struct {
@@ -30,6 +30,20 @@ func (c benchFillCmd) Run(ctx context.Context, g *globals) error {
 		return err
 	}
 	return json.NewEncoder(g.stdout).Encode(m) //nolint:gosec // the password of made-up people in a database for measuring
+}
+
+// benchDueCmd makes deliveries due of the webhooks in a database.
+type benchDueCmd struct {
+	Each int `default:"10000" help:"Deliveries of each webhook."`
+	Size int `default:"250" help:"Bytes of a payload."`
+}
+
+func (c benchDueCmd) Run(ctx context.Context, g *globals) error {
+	settings, err := g.settings()
+	if err != nil {
+		return err
+	}
+	return server.FillDeliveries(ctx, settings, c.Each, c.Size)
 }
 
 // benchSendsCmd sends without a server: for each line of the standard input, an order,

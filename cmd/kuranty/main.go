@@ -41,18 +41,22 @@ type cli struct {
 	Ticket  ticketCmd  `cmd:"" help:"Look at support tickets, answer and change them."`
 	Admin   adminCmd   `cmd:"" help:"The first administrator, notices, statistics, the audit log, exports and erasures."`
 
-	Events eventsCmd `cmd:"" help:"Look at what happens, and tell of what happens in your own services."`
-	Tail   tailCmd   `cmd:"" help:"Print events as they happen."`
-	Alert  alertCmd  `cmd:"" help:"Look at what should be looked at, acknowledge and resolve it."`
-	Scan   scanCmd   `cmd:"" help:"Hold the server against what it promises."`
-	Status statusCmd `cmd:"" help:"How the server is, and its maintenance."`
-	Metric metricCmd `cmd:"" help:"Store and look at what is measured."`
-	Report reportCmd `cmd:"" help:"Have reports made, on performance, usage, security and trust."`
+	Events  eventsCmd  `cmd:"" help:"Look at what happens, and tell of what happens in your own services."`
+	Tail    tailCmd    `cmd:"" help:"Print events as they happen."`
+	Webhook webhookCmd `cmd:"" help:"Tell other servers of events, and see whether they got them."`
+	Listen  listenCmd  `cmd:"" help:"Get webhooks on this machine, without a public address."`
+	Trigger triggerCmd `cmd:"" help:"Append a sample of an event, to see what becomes of it."`
+	Alert   alertCmd   `cmd:"" help:"Look at what should be looked at, acknowledge and resolve it."`
+	Scan    scanCmd    `cmd:"" help:"Hold the server against what it promises."`
+	Status  statusCmd  `cmd:"" help:"How the server is, and its maintenance."`
+	Metric  metricCmd  `cmd:"" help:"Store and look at what is measured."`
+	Report  reportCmd  `cmd:"" help:"Have reports made, on performance, usage, security and trust."`
 
 	DB     dbCmd     `cmd:"" name:"db" help:"Look at the database, bring its schema up to date, check it."`
 	Backup backupCmd `cmd:"" help:"Back the database and the files up, and restore them."`
 	Seed   seedCmd   `cmd:"" help:"Fill a database with people to try things with."`
 
+	Mail        mailCmd        `cmd:"" help:"See whether letters to people are sent."`
 	Config      configCmd      `cmd:"" help:"Check, show, document and begin a configuration."`
 	APIKey      apiKeyCmd      `cmd:"" name:"api-key" help:"Print the key of the server API, for your backend."`
 	Selftest    selftestCmd    `cmd:"" help:"Try a running server: connect, publish, history, presence, recovery, and a chat."`
@@ -60,6 +64,7 @@ type cli struct {
 	Bench       bench.Command  `cmd:"" help:"Measure this server, or any that speaks the protocol."`
 	BenchFill   benchFillCmd   `cmd:"" hidden:""`
 	BenchSends  benchSendsCmd  `cmd:"" hidden:""`
+	BenchDue    benchDueCmd    `cmd:"" hidden:""`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 

@@ -26,9 +26,11 @@ type Command struct {
 	Idle    Idle    `cmd:"" help:"Memory and CPU of connections that do nothing."`
 	Chat    Chat    `cmd:"" help:"The chat backend: durable sends, their latency, and reading of a million messages."`
 	Gateway Gateway `cmd:"" help:"The event gateway: memory of connections, cost and latency of delivery, replay."`
+	Webhook Webhook `cmd:"" help:"Webhooks: deliveries per second, their cost and latency, receivers that hang, a backlog of a million."`
 
 	FloorServer floorServer `cmd:"" hidden:""`
 	FloorWorker floorWorker `cmd:"" hidden:""`
+	PostWorker  postWorker  `cmd:"" hidden:""`
 }
 
 // All measures every line of the table in docs/performance.md.
@@ -117,6 +119,9 @@ func (c *Chat) Run(ctx context.Context) error { return c.inParts(ctx, c.measure)
 // Run measures and prints to the standard output.
 func (g *Gateway) Run(ctx context.Context) error { return g.inParts(ctx, g.measure) }
 
+// Run measures and prints to the standard output.
+func (w *Webhook) Run(ctx context.Context) error { return w.inParts(ctx, w.measure) }
+
 // inParts measures, printing to the standard error what is being measured, and prints
 // what came about also if a part fails.
 func (t *Target) inParts(ctx context.Context, measure func(context.Context, io.Writer) ([]Result, error)) error {
@@ -131,7 +136,8 @@ func (t *Target) inParts(ctx context.Context, measure func(context.Context, io.W
 	return err
 }
 
-// floorServer and floorWorker are the child processes of floor.go.
+// floorServer and floorWorker are the child processes of floor.go, postWorker is that of
+// webhookpost.go.
 type floorServer struct{}
 
 // Run serves until the standard input ends.
@@ -144,4 +150,13 @@ func (floorWorker) Run(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return work(ctx, os.Stdin, os.Stdout)
+}
+
+type postWorker struct{}
+
+// Run posts until the standard input ends.
+func (postWorker) Run(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return postThrough(ctx, os.Stdin, os.Stdout)
 }

@@ -81,6 +81,7 @@ func newFake() http.Handler {
 	f := &fake{channels: map[string]*fakeChannel{}}
 	mux := http.NewServeMux()
 	new(fakeGateway).add(mux)
+	new(fakeWebhooks).add(mux)
 	mux.HandleFunc("/connection/websocket", f.connect)
 	mux.HandleFunc("POST /api/publish", func(w http.ResponseWriter, r *http.Request) {
 		var p fakePublish

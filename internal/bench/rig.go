@@ -170,13 +170,18 @@ func (r *rig) release(slot int) {
 // settle serves the sockets until the process has finished what it was doing, which
 // includes its garbage: until it uses less than a twentieth of a core, at most 2 s.
 func settle(ctx context.Context, l *loop, pid int) error {
+	return settled(pid, func(d time.Duration) error { return l.pause(ctx, d) })
+}
+
+// settled is settle with another way to let time pass.
+func settled(pid int, pause func(time.Duration) error) error {
 	const slice = 20 * time.Millisecond
 	before, err := readCPU(pid)
 	if err != nil {
 		return err
 	}
 	for range 100 {
-		if err := l.pause(ctx, slice); err != nil {
+		if err := pause(slice); err != nil {
 			return err
 		}
 		after, err := readCPU(pid)
