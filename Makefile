@@ -35,7 +35,7 @@ fuzz: ## every fuzz target for FUZZTIME (20s); PKG=./protocol for one package
 
 soak: ## kills the server KILLS times (3000) under load, on both databases, and compares
 	scripts/need.sh postgres
-	SOAK_KILLS=$(KILLS) $(GO) test -run Ledger -v -timeout 12h ./internal/servertest
+	SOAK_KILLS=$(KILLS) $(GO) test -run "Ledger|SurviveKills" -v -timeout 12h ./internal/servertest
 
 ui: ## rebuilds the web bundle in internal/webui/dist
 	scripts/need.sh web

@@ -64,6 +64,7 @@ func TestServerIsSampled(t *testing.T) {
 
 // A server that is killed with a report asked for makes it when it is back, once.
 func TestReportSurvivesKill(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := servertest.Binary(t, servertest.DataDir(dir))
 	key := person{token: p.APIKey()}

@@ -547,8 +547,8 @@ func TestS15_RemovedDuringAReplayOnTheGateway(t *testing.T) {
 	bert, bertsToken := signUp(t, in, "bert")
 	_, annasToken := signUp(t, in, "anna")
 	chat, other := newChat(t, in, annasToken, bert), newChat(t, in, annasToken, bert)
-	const n = 400
-	text := strings.Repeat("界", 16000) // 19 MB in all, more than the kernel takes
+	const n = 300
+	text := strings.Repeat("😀", 16000) // 19 MB in all, more than the kernel takes, and no word for the index
 	for i := range n {
 		write(t, in, annasToken, chat, text, fmt.Sprint(i))
 	}

@@ -44,10 +44,12 @@ func ledgerOptions(dataDir string, more ...servertest.Option) []servertest.Optio
 // The server is killed at random points while people write and read; afterwards what was
 // acknowledged, what is stored and what the channels said agree.
 func TestR01_R05_R09_R18_LedgerOnSQLite(t *testing.T) {
+	t.Parallel()
 	testLedger(t, kills(t), nil, nil)
 }
 
 func TestR01_R05_R09_R18_LedgerOnPostgreSQL(t *testing.T) {
+	t.Parallel()
 	pg := pgtest.New(t)
 	testLedger(t, kills(t), []servertest.Option{
 		servertest.Flag("storage.driver", "postgres"), servertest.Flag("storage.dsn", pg.Database(t)),
@@ -132,6 +134,7 @@ func runLedger(t *testing.T, kills int, patience time.Duration, more []servertes
 
 // Each of the classic mistakes, made on purpose by a build of its own, is noticed.
 func TestLedgerNoticesPlantedMistakes(t *testing.T) {
+	t.Parallel()
 	binary := servertest.BuildTagged(t, "planted")
 	for _, m := range []struct {
 		name     string

@@ -39,6 +39,7 @@ func shownStatus(t *testing.T, url string) (whole string, components map[string]
 // Two nodes lose their database. Everybody can see it meanwhile; when it is back, the log has
 // the outage and its end once each, and maintenance that was due once each.
 func TestStatusOfAnOutageOnTwoNodes(t *testing.T) {
+	t.Parallel()
 	direct := pgtest.Start(t)
 	way, dsn := newProxy(t, direct)
 	var nodes []*servertest.Process
@@ -52,7 +53,7 @@ func TestStatusOfAnOutageOnTwoNodes(t *testing.T) {
 		for _, n := range nodes {
 			for {
 				whole, components := shownStatus(t, n.URL)
-				if whole == want && components["database"] == want && len(components) == 3 {
+				if whole == want && components["database"] == want && len(components) == 4 {
 					break
 				}
 				if time.Now().After(late) {
