@@ -28,7 +28,8 @@ type proxy struct {
 	conns []net.Conn
 }
 
-// newProxy returns a proxy, and the DSN that leads through it.
+// newProxy returns a proxy, and the DSN that leads through it, of a server that waits for
+// the database as long as it does of itself.
 func newProxy(t *testing.T, dsn string) (*proxy, string) {
 	t.Helper()
 	u, err := url.Parse(dsn)
@@ -43,6 +44,9 @@ func newProxy(t *testing.T, dsn string) (*proxy, string) {
 	t.Cleanup(func() { ln.Close(); p.cut() })
 	go p.run()
 	u.Host = ln.Addr().String()
+	q := u.Query()
+	q.Del("statement_timeout")
+	u.RawQuery = q.Encode()
 	return p, u.String()
 }
 

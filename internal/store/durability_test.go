@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -159,5 +160,18 @@ func TestCloseLeavesOneFile(t *testing.T) {
 	}
 	if left, err := filepath.Glob(path + "*"); err != nil || len(left) != 1 {
 		t.Errorf("after closing there are %q, %v", left, err)
+	}
+}
+
+// A DSN lets calls take longer than R25 has them, never shorter: that is the database's own affair.
+func TestPatienceIsThatOfTheDSN(t *testing.T) {
+	const usual = 1600 * time.Millisecond
+	for text, want := range map[string]time.Duration{
+		"": usual, "0": usual, "100": usual, "100ms": usual, "-5s": usual, "1min": usual, "soon": usual,
+		"5000": 5 * time.Second, "5s": 5 * time.Second, "2500 ms": 2500 * time.Millisecond,
+	} {
+		if got := store.Patience(text); got != want {
+			t.Errorf("statement_timeout=%s: %v, want %v", text, got, want)
+		}
 	}
 }

@@ -29,3 +29,6 @@ func (s *Store) Add(ctx context.Context, query string, after func() error) error
 		return after()
 	})
 }
+
+// Patience is how long a call may take with that statement_timeout in the DSN.
+var Patience = patience

@@ -120,7 +120,7 @@ func (s *Store) lead(ctx context.Context, lock int64, f func(context.Context) er
 
 // stillMine makes sure that the connection with the lock lives.
 func (s *Store) stillMine(ctx context.Context, conn *sql.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	_, err := conn.ExecContext(ctx, `SELECT 1`)
 	return err

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,7 +18,7 @@ import (
 
 const (
 	// postgresPatience bounds one call to PostgreSQL: who waits is told to come back
-	// within 2 s (guarantees.md R25).
+	// within 2 s (guarantees.md R25). A DSN may ask for more, see [patience].
 	postgresPatience = 1600 * time.Millisecond
 	// postgresTries bounds how often a transaction is repeated that PostgreSQL wants
 	// repeated (deadlock, serialization).
@@ -29,13 +31,25 @@ func (s *Store) postgresConfig() (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage.dsn: %w", withoutSecrets(err))
 	}
-	if c.ConnectTimeout == 0 || c.ConnectTimeout > postgresPatience {
-		c.ConnectTimeout = postgresPatience
+	s.patience = patience(c.RuntimeParams["statement_timeout"])
+	if c.ConnectTimeout == 0 || c.ConnectTimeout > s.patience {
+		c.ConnectTimeout = s.patience
 	}
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "kuranty"
 	}
 	return c, nil
+}
+
+// patience is how long one call may take: postgresPatience, or longer if the DSN lets a
+// single statement take longer. The text is milliseconds, or a number with ms or s
+// (PostgreSQL, "Parameter Names and Values"); any other is left to the database.
+func patience(statementTimeout string) time.Duration {
+	if _, err := strconv.Atoi(statementTimeout); err == nil {
+		statementTimeout += "ms"
+	}
+	d, _ := time.ParseDuration(strings.ReplaceAll(statementTimeout, " ", ""))
+	return max(d, postgresPatience)
 }
 
 // openPostgres opens the pool and checks the server's settings.
@@ -99,7 +113,7 @@ func (s *Store) checkPostgres(ctx context.Context) error {
 
 // viewPostgres reads on the pool, within the time somebody waits.
 func (s *Store) viewPostgres(ctx context.Context, f func(*Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	tx := &Tx{store: s, dialect: Postgres, q: plainQuerier{bounded{s.pool, ctx}}}
 	err := classify(f(tx))
@@ -118,7 +132,7 @@ func unavailability(err error) error {
 
 // updatePostgres runs f in a transaction, again if the database wants that.
 func (s *Store) updatePostgres(ctx context.Context, f func(*Tx) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), postgresPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
 	defer cancel()
 	var err error
 	for try := range postgresTries {

@@ -77,6 +77,8 @@ type Store struct {
 	o     Options
 	epoch string
 	pool  *sql.DB // SQLite: readers only
+	// patience bounds one call (PostgreSQL only).
+	patience time.Duration
 	// readers are the statements of the pool (SQLite only).
 	readers statements
 	writer  *writer // SQLite only
