@@ -14,6 +14,7 @@ import (
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/protocol"
 	"github.com/kuranty/kuranty/realtime"
+	"github.com/kuranty/kuranty/realtime/transport"
 )
 
 // Streams are sessions that an HTTP response carries (Server-Sent Events): they are told
@@ -23,9 +24,11 @@ const (
 	// maxPipe bounds what is on its way from a session to the request's goroutine.
 	maxPipe = 64 << 10
 	// streamChunk is how much is written at a time, streamStall how long the peer may take
-	// none of it (event-gateway.md §8).
-	streamChunk = 4 << 10
-	streamStall = 10 * time.Second
+	// none of it (event-gateway.md §8). The kernel takes more only when a third of its own
+	// is gone, so that is bounded.
+	streamChunk  = 4 << 10
+	streamStall  = 10 * time.Second
+	streamUnsent = 64 << 10
 )
 
 // ErrTooMany means that the caller has too many connections.
@@ -44,6 +47,9 @@ func (g *Gateway) Stream(w http.ResponseWriter, r *http.Request, c Caller, q *Qu
 	}
 	if g.stopped() {
 		return ErrEnding
+	}
+	if err := transport.LimitUnsent(r.Context(), streamUnsent); err != nil {
+		return err // the client has gone
 	}
 	rc := http.NewResponseController(w)
 	p := &pipe{wake: make(chan struct{}, 1)}

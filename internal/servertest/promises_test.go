@@ -126,7 +126,8 @@ func TestR19_PresenceLeavesAfterClose(t *testing.T) {
 // and what waited for them is given back.
 func TestR30_StalledAmongReading(t *testing.T) {
 	const stalled, reading, messages, size = 20, 40, 300, 16 << 10
-	p := servertest.Binary(t, servertest.Config(everything))
+	// Without pings, which who takes nothing does not answer either: on a slow machine that came first.
+	p := servertest.Binary(t, servertest.Config(everything), servertest.Flag("client.ping_interval", "-1s"))
 	api, token := newCaller(t, p.URL, p.APIKey()), p.Token("42")
 	clients := make([]*client, stalled+reading)
 	defer closeAll(clients)

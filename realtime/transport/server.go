@@ -341,6 +341,25 @@ func (s *Server) web() *http.Server {
 		WriteTimeout:      s.o.ResponseTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    s.o.HeaderBytes - (minHeaderBytes - 1), // net/http adds this much
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ErrorLog:          slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
 	}
+}
+
+// connKey is where the context of a request has its connection.
+type connKey struct{}
+
+// LimitUnsent bounds what the kernel holds of the response to a request that the client has
+// not taken yet, given the context of the request: to about 2n bytes, instead of megabytes.
+// A writer then notices within a third of that, not of megabytes, that the client goes on
+// taking.
+func LimitUnsent(ctx context.Context, n int) error {
+	c := ctx.Value(connKey{})
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+		c = t.NetConn()
+	}
+	if t, ok := c.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		return t.SetWriteBuffer(n)
+	}
+	return nil
 }
