@@ -100,7 +100,7 @@ func (s *Service) forward(ctx context.Context, tx Tx, user int64, ids, to []int6
 
 // forwardOne sends a copy of a message, or returns the one sent before.
 func (s *Service) forwardOne(ctx context.Context, tx Tx, user, chat int64, m *Message, prefix string) (Message, error) {
-	in := Sending{Text: m.Text, Files: m.Files, Metadata: m.Metadata, Silent: m.Silent, Forward: m.Forward, copied: true}
+	in := Sending{Text: m.Text, words: s.store.Words(m.Text), Files: m.Files, Metadata: m.Metadata, Silent: m.Silent, Forward: m.Forward, copied: true}
 	if in.Forward == nil {
 		in.Forward = &Forward{Name: m.Sender.Name, Sender: m.Sender.ID, CreatedAt: m.CreatedAt}
 	}

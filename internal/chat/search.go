@@ -97,9 +97,10 @@ type SearchPage struct {
 
 // searchTx searches for messages, and keeps what searches read.
 type searchTx interface {
-	// Index makes a message findable, Reindex after it has changed. Unindex forgets
-	// messages, whatever is left of them; those not there are passed over.
-	Index(ctx context.Context, m *Message) error
+	// Index makes a message findable, by what [Store] made of its text, Reindex after it has
+	// changed. Unindex forgets messages, whatever is left of them; those not there are
+	// passed over.
+	Index(ctx context.Context, m *Message, words string) error
 	Reindex(ctx context.Context, m *Message) error
 	Unindex(ctx context.Context, messages []int64) error
 	// FindMessages returns the newest messages that q selects among those user sees,

@@ -37,6 +37,8 @@ type Sending struct {
 	// Unlimited is not counted among what the sender may send in a time: a service sends
 	// it, which no rate bounds.
 	Unlimited bool
+	// words are what the index is to keep of Text.
+	words string
 	// copied says that the content is that of a message the sender sees: its files are
 	// somebody else's perhaps, and it calls nobody.
 	copied bool
@@ -103,6 +105,7 @@ func (s *Service) Send(ctx context.Context, user, chat int64, in Sending) (m Mes
 	}
 	now := s.o.Clock()
 	hash := in.hash()
+	in.words = s.store.Words(in.Text)
 	if !in.Unlimited {
 		err = s.mayPostNow(user, chat, now)
 	}
@@ -229,7 +232,7 @@ func (s *Service) post(ctx context.Context, tx Tx, user, chat int64, in Sending,
 		return Message{}, errReplayed
 	}
 	m.ID = id
-	if err := s.follow(ctx, tx, &m, mentioned); err != nil {
+	if err := s.follow(ctx, tx, &m, in.words, mentioned); err != nil {
 		return Message{}, err
 	}
 	return m, s.announce(ctx, tx, event.MessageCreated, chat, m.EventSeq, m.ID, user, MessagePayload{Message: m})
@@ -248,13 +251,13 @@ func (s *Service) fill(ctx context.Context, tx Tx, p *Posted, m *Message, in *Se
 }
 
 // follow stores what hangs on a message: its files, mentions and index entries.
-func (s *Service) follow(ctx context.Context, tx Tx, m *Message, mentioned []int64) error {
+func (s *Service) follow(ctx context.Context, tx Tx, m *Message, words string, mentioned []int64) error {
 	if ids := fileIDs(m.Files); len(ids) > 0 {
 		if err := tx.Attach(ctx, m.ID, ids); err != nil {
 			return err
 		}
 	}
-	if err := tx.Index(ctx, m); err != nil {
+	if err := tx.Index(ctx, m, words); err != nil {
 		return err
 	}
 	return s.mention(ctx, tx, m, mentioned)

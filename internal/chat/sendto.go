@@ -31,6 +31,7 @@ func (s *Service) SendToUser(ctx context.Context, user, other int64, in Sending)
 			return Message{}, false, err
 		}
 	}
+	in.words = s.store.Words(in.Text)
 	err = s.store.Update(ctx, func(tx Tx) error {
 		if there, _, err = s.openDirect(ctx, tx, user, other); err != nil {
 			return err

@@ -14,6 +14,9 @@ import (
 type Store interface {
 	Update(ctx context.Context, f func(Tx) error) error
 	View(ctx context.Context, f func(Tx) error) error
+	// Words returns what the full-text index is to keep of a text, for Index. That takes a
+	// while, and in a transaction others wait.
+	Words(text string) string
 }
 
 // Tx is what a transaction can do. Each part stands beside the rules that use it. What

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kuranty/kuranty/internal/chat"
+	"github.com/kuranty/kuranty/internal/search"
 )
 
 // chatTx is what package chat does in a transaction.
@@ -25,6 +26,14 @@ func (c chatStore) Update(ctx context.Context, f func(chat.Tx) error) error {
 
 func (c chatStore) View(ctx context.Context, f func(chat.Tx) error) error {
 	return c.s.View(ctx, func(tx *Tx) error { return f(chatTx{tx}) })
+}
+
+// Words implements chat's search.
+func (c chatStore) Words(text string) string {
+	if c.s.o.Driver == Postgres {
+		return search.TSVector(text)
+	}
+	return search.IndexText(text)
 }
 
 const nextUserSeq = `UPDATE users SET user_seq = user_seq + 1 WHERE id = $1 RETURNING user_seq`

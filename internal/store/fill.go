@@ -184,7 +184,7 @@ func (tx chatTx) fillMessage(ctx context.Context, r *filledRoom, n int, at int64
 	if m.ID, _, err = tx.AddMessage(ctx, &m, "filled"); err != nil {
 		return err
 	}
-	if err := tx.Index(ctx, &m); err != nil {
+	if err := tx.Index(ctx, &m, chatStore{tx.store}.Words(m.Text)); err != nil {
 		return err
 	}
 	if !announce {

@@ -113,3 +113,25 @@ func TestWritesJoinTheGroupUnderWay(t *testing.T) {
 		t.Errorf("%d writes are stored, of sum %d, want 3 of 11", n, sum)
 	}
 }
+
+// A write that is refused is done again, with a savepoint, only if it has changed something:
+// who is no member may ask as often as they like.
+func TestOnlyChangesAreDoneAgain(t *testing.T) {
+	s := open(t, store.Options{Path: filepath.Join(t.TempDir(), "kuranty.db")})
+	s.MustExec(t, `CREATE TABLE probe (n BIGINT PRIMARY KEY)`)
+	refused := errors.New("refused")
+	for _, c := range []struct {
+		query string
+		times int
+	}{{`UPDATE probe SET n = n + 1`, 1}, {`INSERT INTO probe (n) VALUES (1)`, 2}} {
+		times := 0
+		err := s.Add(t.Context(), c.query, func() error { times++; return refused })
+		if !errors.Is(err, refused) || times != c.times {
+			t.Errorf("%s: %v, done %d times, want %d", c.query, err, times, c.times)
+		}
+	}
+	var n int
+	if s.MustQuery(t, `SELECT count(*) FROM probe`, nil, &n); n != 0 {
+		t.Errorf("%d rows of refused writes", n)
+	}
+}

@@ -20,11 +20,11 @@ const (
 )
 
 // Index implements chat's search.
-func (tx chatTx) Index(ctx context.Context, m *chat.Message) error {
-	if tx.dialect == SQLite {
-		return tx.changeIndex(ctx, indexNewSQLite, m.ID, search.IndexText(m.Text), facts(m.Chat, m.Text))
+func (tx chatTx) Index(ctx context.Context, m *chat.Message, words string) error {
+	if tx.dialect == Postgres {
+		return tx.changeIndex(ctx, indexPostgres, m.ID, words, factsTSVector(m.Chat, m.Text))
 	}
-	return tx.index(ctx, m.ID, m.Chat, m.Text)
+	return tx.changeIndex(ctx, indexNewSQLite, m.ID, words, facts(m.Chat, m.Text))
 }
 
 // Reindex implements chat's search.

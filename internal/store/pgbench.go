@@ -34,9 +34,9 @@ func PgbenchScript(firstPerson, firstChat int64, people, chats int, text string)
 	}
 	statement("BEGIN", ";")
 	statement(sender, ";", ":chat", ":person")
-	statement(takeNumbers, ` \gset`, "(:now)::bigint", ":chat", ":person")
-	statement(moveSender, ";", ":last_seq", ":now", ":chat", ":person")
-	statement(addMessage, ` \gset message_`, ":chat", ":last_seq", ":person", "'text'", "(:number)::text || "+quote(" "+text), "''", "(:number)::text",
+	statement(takenNumbers, ` \gset`, "(:now)::bigint", ":chat", ":person")
+	statement(movedSender, ";", ":last_seq", ":now", ":chat", ":person")
+	statement(addMessagePostgres, ` \gset message_`, ":chat", ":last_seq", ":person", "'text'", "(:number)::text || "+quote(" "+text), "''", "(:number)::text",
 		"'0123456789abcdef0123456789abcdef'", "0", "''", "''", "''", "''", "''", "FALSE", ":now", ":last_event_seq")
 	statement(indexPostgres, ";", ":message_id", "('''' || (:number)::text || ''' ' || "+quote(words)+")", "(' ''#' || (:chat)::text || '''')")
 	statement(appendPostgres, ";", "'evt_' || (:number)::text", "'message.created'", "'chat:' || (:chat)::text", ":last_event_seq", ":message_id",

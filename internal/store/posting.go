@@ -13,44 +13,82 @@ import (
 
 const (
 	// The time of a message is never before that of the one before it (chat-api.md §0.3, I2).
-	// Who sends has read all before. What is returned is what sending needs: each column
-	// costs, for every message.
+	// Who sends has read all before.
 	takeNumbers = `UPDATE chats SET last_seq = last_seq + 1, last_event_seq = last_event_seq + 1,
 		last_message_at = CASE WHEN last_message_at > $1 THEN last_message_at ELSE $1 END,
 		last_activity_at = CASE WHEN last_message_at > $1 THEN last_message_at ELSE $1 END,
 		top_read = CASE WHEN CAST($3 AS BIGINT) = 0 THEN top_read ELSE last_seq + 1 END,
 		top_reader = CASE WHEN $3 = 0 THEN top_reader ELSE $3 END,
 		next_read = CASE WHEN $3 = 0 OR $3 = top_reader THEN next_read ELSE top_read END
-		WHERE id = $2 AND state = 'active'
-		RETURNING kind, coalesce(direct_key, ''), last_seq, last_event_seq, last_message_at, member_count, settings`
+		WHERE id = $2 AND state = 'active'`
+	// What sending needs: each column costs, for every message.
+	takenColumns = `chats.kind, coalesce(chats.direct_key, ''), chats.last_seq, chats.last_event_seq, chats.last_message_at, chats.member_count, chats.settings`
+	takenNumbers = takeNumbers + ` RETURNING ` + takenColumns
 
 	moveSender = `UPDATE members SET read_seq = $1, delivered_seq = $1, read_at = $2, manual_unread_seq = 0, last_sent_at = $2, hidden = FALSE
-		WHERE chat_id = $3 AND user_id = $4 AND state = 'active'
-		RETURNING role, visible_from_seq`
+		WHERE chat_id = $3 AND user_id = $4 AND state = 'active'`
+	movedSender = moveSender + ` RETURNING role, visible_from_seq`
 
+	// For PostgreSQL.
 	sender = `SELECT ` + personColumns + `, m.last_sent_at FROM members AS m JOIN users AS u ON u.id = m.user_id
 		WHERE m.chat_id = $1 AND m.user_id = $2 AND m.state = 'active' AND u.state = 'active'`
+	// For SQLite.
+	takeNumbersFor = takeNumbers + ` AND EXISTS (SELECT 1 FROM members AS m JOIN users AS u ON u.id = m.user_id
+		WHERE m.chat_id = $2 AND m.user_id = $3 AND m.state = 'active' AND u.state = 'active')`
+	senderAndChat = `SELECT ` + personColumns + `, m.last_sent_at, m.role, m.visible_from_seq, ` + takenColumns + `
+		FROM members AS m JOIN users AS u ON u.id = m.user_id JOIN chats ON chats.id = m.chat_id WHERE m.chat_id = $1 AND m.user_id = $2`
 )
 
 // Post implements chat's sending.
 func (tx chatTx) Post(ctx context.Context, id, user, now int64) (p chat.Posted, err error) {
-	// Membership first: who is no member must not even wait for the chat's row.
+	p.Chat.ID = id
 	p.Member = chat.Member{Chat: id, User: user, State: chat.Active}
-	err = tx.queryRow(ctx, sender, args(id, user), append(personDest(&p.Sender), &p.Member.LastSentAt)...)
+	if tx.dialect == Postgres {
+		err = tx.postPostgres(ctx, &p, now)
+	} else {
+		err = tx.postSQLite(ctx, &p, now)
+	}
 	if err != nil {
 		return p, noRow(err, chat.ErrNotFound)
-	}
-	if p.Chat, err = tx.takeNumbers(ctx, id, user, now); err != nil {
-		return p, err
 	}
 	m := &p.Member
-	// Again, now that the chat's row is ours: a removal that came first has been stored.
-	err = tx.queryRow(ctx, moveSender, args(p.Chat.LastSeq, now, id, user), &m.Role, &m.VisibleFromSeq)
-	if err != nil {
-		return p, noRow(err, chat.ErrNotFound)
-	}
 	m.ReadSeq, m.DeliveredSeq, m.ReadAt = p.Chat.LastSeq, p.Chat.LastSeq, now
 	return p, nil
+}
+
+// postPostgres asks for membership first: who is no member must not even wait for the
+// chat's row. And again when that row is ours: a removal that came first has been stored.
+func (tx chatTx) postPostgres(ctx context.Context, p *chat.Posted, now int64) error {
+	m := &p.Member
+	if err := tx.queryRow(ctx, sender, args(m.Chat, m.User), append(personDest(&p.Sender), &m.LastSentAt)...); err != nil {
+		return err
+	}
+	var err error
+	if p.Chat, err = tx.takeNumbers(ctx, m.Chat, m.User, now); err != nil {
+		return err
+	}
+	return tx.queryRow(ctx, movedSender, args(p.Chat.LastSeq, now, m.Chat, m.User), &m.Role, &m.VisibleFromSeq)
+}
+
+// postSQLite has the whole database to itself, so it changes and reads in the order that
+// costs least. RETURNING would cost more than the rest of a statement: a table of its own,
+// and a journal in case the statement is undone.
+func (tx chatTx) postSQLite(ctx context.Context, p *chat.Posted, now int64) error {
+	m, f := &p.Member, chatFields{c: &p.Chat}
+	switch n, err := tx.exec(ctx, takeNumbersFor, now, m.Chat, m.User); {
+	case err != nil:
+		return err
+	case n == 0:
+		return sql.ErrNoRows
+	}
+	dest := append(personDest(&p.Sender), &m.LastSentAt, &m.Role, &m.VisibleFromSeq)
+	if err := tx.queryRow(ctx, senderAndChat, args(m.Chat, m.User), append(dest, f.taken()...)...); err != nil {
+		return err
+	}
+	if _, err := tx.exec(ctx, moveSender, p.Chat.LastSeq, now, m.Chat, m.User); err != nil {
+		return err
+	}
+	return f.finish()
 }
 
 // PostSystem implements chat's sending.
@@ -61,18 +99,25 @@ func (tx chatTx) PostSystem(ctx context.Context, id, now int64) (chat.Chat, erro
 func (tx chatTx) takeNumbers(ctx context.Context, id, user, now int64) (c chat.Chat, err error) {
 	c.ID = id
 	f := chatFields{c: &c}
-	err = tx.queryRow(ctx, takeNumbers, args(now, id, user),
-		&c.Kind, &f.directKey, &c.LastSeq, &c.LastEventSeq, &c.LastMessageAt, &c.MemberCount, &f.settings)
-	if err != nil {
+	if err := tx.queryRow(ctx, takenNumbers, args(now, id, user), f.taken()...); err != nil {
 		return c, noRow(err, chat.ErrNotFound)
 	}
 	return c, f.finish()
 }
 
-const addMessage = `INSERT INTO messages (chat_id, seq, sender_id, message_type, text, entities, client_id, client_hash,
+// taken is where takenColumns are scanned to.
+func (f *chatFields) taken() []any {
+	c := f.c
+	return []any{&c.Kind, &f.directKey, &c.LastSeq, &c.LastEventSeq, &c.LastMessageAt, &c.MemberCount, &f.settings}
+}
+
+const (
+	addMessage = `INSERT INTO messages (chat_id, seq, sender_id, message_type, text, entities, client_id, client_hash,
 		reply_to_id, forward, system, metadata, attachments, mentions, silent, created_at, event_seq, first_event_seq)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)
-	ON CONFLICT (chat_id, sender_id, client_id) WHERE client_id IS NOT NULL DO NOTHING RETURNING id`
+	ON CONFLICT (chat_id, sender_id, client_id) WHERE client_id IS NOT NULL DO NOTHING`
+	addMessagePostgres = addMessage + ` RETURNING id`
+)
 
 // AddMessage implements chat's sending.
 func (tx chatTx) AddMessage(ctx context.Context, m *chat.Message, hash string) (id int64, stored bool, err error) {
@@ -88,15 +133,12 @@ func (tx chatTx) AddMessage(ctx context.Context, m *chat.Message, hash string) (
 	if m.ReplyTo != nil {
 		reply = m.ReplyTo.ID
 	}
-	err = tx.queryRow(ctx, mistakenlyInserted(addMessage), args(m.Chat, m.Seq, m.Sender.ID, m.Type, m.Text, entities, nullText(m.ClientID), hash,
-		reply, forward, system, string(m.Metadata), files, mentions, m.Silent, m.CreatedAt, m.EventSeq), &id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, false, nil
-	}
+	id, stored, err = tx.insert(ctx, mistakenlyInserted(tx.text(addMessage, addMessagePostgres)), m.Chat, m.Seq, m.Sender.ID, m.Type, m.Text,
+		entities, nullText(m.ClientID), hash, reply, forward, system, string(m.Metadata), files, mentions, m.Silent, m.CreatedAt, m.EventSeq)
 	if err != nil {
 		return 0, false, fmt.Errorf("store message: %w", err)
 	}
-	return id, true, nil
+	return id, stored, nil
 }
 
 // Who a message mentions is kept with it; "all" stands for everybody.

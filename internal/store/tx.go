@@ -44,13 +44,44 @@ func (tx *Tx) Now() int64 { return tx.store.now() }
 
 // exec runs a statement and returns how many rows it changed.
 func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	tx.statements++
-	tx.changed = true
-	res, err := tx.q.exec(ctx, query, args...)
+	res, err := tx.run(ctx, query, args)
 	if err != nil {
-		return 0, classify(err)
+		return 0, err
 	}
 	return res.RowsAffected()
+}
+
+// run runs a statement. One that found no row to change has changed nothing.
+func (tx *Tx) run(ctx context.Context, query string, args []any) (sql.Result, error) {
+	tx.statements++
+	res, err := tx.q.exec(ctx, query, args...)
+	if err != nil {
+		tx.changed = true
+		return nil, classify(err)
+	}
+	n, err := res.RowsAffected()
+	tx.changed = tx.changed || n != 0 || err != nil
+	return res, err
+}
+
+// insert adds a row and returns its id; added is false if there was one that ON CONFLICT
+// lets be. On PostgreSQL the statement returns the id; on SQLite RETURNING would cost more
+// than the row.
+func (tx *Tx) insert(ctx context.Context, query string, args ...any) (id int64, added bool, err error) {
+	if tx.dialect == Postgres {
+		err = tx.queryRow(ctx, query, args, &id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return 0, false, nil
+		}
+		return id, err == nil, err
+	}
+	res, err := tx.run(ctx, query, args)
+	if err != nil {
+		return 0, false, err
+	}
+	n, err1 := res.RowsAffected()
+	id, err2 := res.LastInsertId()
+	return id, n > 0, errors.Join(err1, err2)
 }
 
 // queryRow scans the first row of a query into dest; without one it is [sql.ErrNoRows].
