@@ -18,6 +18,7 @@ type nowhere struct{}
 
 func (nowhere) Update(context.Context, func(chat.Tx) error) error { return nil }
 func (nowhere) View(context.Context, func(chat.Tx) error) error   { return nil }
+func (nowhere) Words(string) string                               { return "" }
 
 func TestA13_OfflineIsToldAfterTheGraceOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
