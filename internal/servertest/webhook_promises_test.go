@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -37,22 +38,32 @@ func TestR23_TenOfAHundredHang(t *testing.T) {
 		const hooks, hanging, events = 100, 10, 12
 		over := make(chan struct{})
 		var stuck atomic.Int64
-		in := newInbox(t, nil)
-		hung := newInbox(t, func(_ *parcel, r *http.Request) int { // of another host, for which there is a limit, too
-			stuck.Add(1)
-			select {
-			case <-over:
-			case <-r.Context().Done():
+		in := newInbox(t, func(_ *parcel, r *http.Request) int { // one host, which they share a limit of
+			if r.URL.Path == "/hang" {
+				stuck.Add(1)
+				select {
+				case <-over:
+				case <-r.Context().Done():
+				}
 			}
 			return 200
 		})
 		defer close(over)
+		hangs := map[string]bool{}
 		for i := range hooks {
-			url := in.URL
-			if i%(hooks/hanging) == 0 {
-				url = hung.URL
+			url, bad := in.URL, i%(hooks/hanging) == 0
+			if bad {
+				url += "/hang"
 			}
-			o.hook(t, url, map[string]any{"max_in_flight": 5})
+			hangs[strconv.FormatInt(o.hook(t, url, nil).ID, 10)] = bad
+		}
+		healthy := func() (took []*parcel) {
+			for _, p := range in.all() {
+				if !hangs[p.webhook] {
+					took = append(took, &p)
+				}
+			}
+			return took
 		}
 		began := map[string]time.Time{}
 		for n := range events {
@@ -64,10 +75,10 @@ func TestR23_TenOfAHundredHang(t *testing.T) {
 			time.Sleep(100 * time.Millisecond) // so that most happen while all that can hang do
 		}
 		until(t, "all healthy ones are told of everything", func() bool {
-			return len(in.all()) >= (hooks-hanging)*events
+			return len(healthy()) >= (hooks-hanging)*events
 		})
 		var took []time.Duration
-		for _, p := range in.all() {
+		for _, p := range healthy() {
 			took = append(took, p.began.Sub(began[p.event]))
 		}
 		slices.Sort(took)
@@ -76,8 +87,8 @@ func TestR23_TenOfAHundredHang(t *testing.T) {
 		if p99 > 2*time.Second {
 			t.Errorf("p99 is %v, want at most 2 s", p99)
 		}
-		if n := stuck.Load(); n < hanging || n > 5*hanging {
-			t.Errorf("%d attempts hang, want at most five of each", n)
+		if n := stuck.Load(); n < 4*hanging || n >= 50 {
+			t.Errorf("%d attempts hang, want the most that leaves room at their host", n)
 		}
 	})
 }

@@ -54,7 +54,7 @@ func (s *sending) wants(now time.Time) (wants []Want, stirred map[int64]uint64) 
 		if l.next.IsZero() || l.next.After(now) {
 			continue
 		}
-		n := min(l.credit(now), maxWant, left)
+		n := min(l.credit(now), maxWant, left-l.queued()-l.reserved)
 		if n <= 0 {
 			continue
 		}

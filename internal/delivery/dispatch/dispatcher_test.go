@@ -209,6 +209,50 @@ func TestR23_HangingReceiversDelayNobodyElse(t *testing.T) {
 	})
 }
 
+// Receivers that hang leave room to the others, at their own host and in the process,
+// however many attempts each may have under way.
+func TestR23_HangingReceiversLeaveRoom(t *testing.T) {
+	for name, limit := range map[string]func(*dispatch.Options){
+		"host":    func(o *dispatch.Options) { o.PerHost = 20 },
+		"process": func(o *dispatch.Options) { o.Slots, o.PerHost = 20, 1000 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, r *rig) {
+				release := make(chan struct{})
+				var hung, good atomic.Int64
+				rc := receive(t, func(_ int, _ http.ResponseWriter, req *http.Request) {
+					if req.URL.Path != "/hang" {
+						good.Add(1)
+						return
+					}
+					hung.Add(1)
+					select {
+					case <-release:
+					case <-req.Context().Done():
+					}
+				})
+				defer close(release)
+				limit(&r.options)
+				const hanging, others, events = 5, 10, 50
+				for range hanging {
+					r.webhook(rc.URL+"/hang", func(w *delivery.Webhook) { w.Timeout = time.Minute })
+				}
+				for range others {
+					r.webhook(rc.URL)
+				}
+				r.run()
+				for i := range events {
+					r.ticket(int64(i))
+				}
+				r.await("all of the others", func() bool { return good.Load() == others*events })
+				if n := hung.Load(); n < 2*hanging || n > 19 {
+					t.Errorf("%d requests hang, of 20 at once", n)
+				}
+			})
+		})
+	}
+}
+
 // What was under way or claimed when a process ended is delivered by the next, under the
 // same webhook-id.
 func TestR20_R22_TheNextProcessGoesOn(t *testing.T) {

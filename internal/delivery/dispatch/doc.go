@@ -9,8 +9,9 @@
 //   - One process sends at a time, the one that leads ([Store.Lead]). What it has claimed
 //     when it dies is due again for the next.
 //   - A slow or dead receiver holds its own webhook's attempts and no other's: each webhook
-//     has a lane with a bound of its own, and a quarter of all slots is kept for first
-//     attempts.
+//     has a lane with a bound of its own, which takes a slot of the process, or of its host
+//     and port, only while it has fewer than are free; and a quarter of all slots is kept
+//     for first attempts.
 //   - Memory is bounded whatever waits in the database: claimed deliveries by number,
 //     payloads by bytes.
 //

@@ -192,7 +192,7 @@ func (s *sending) open(id int64, e *delivery.Event, trigger delivery.Trigger, no
 		return nil
 	}
 	d := delivery.New(id, e.ID, e.Type, trigger, intake, now)
-	if intake == delivery.Accept && s.claimed < maxClaimed && l.handsOver(now) {
+	if intake == delivery.Accept && l.queued()+l.reserved < maxClaimed-s.claimed && l.handsOver(now) {
 		d.State = delivery.StateSending
 		l.reserved++
 		s.claimed++

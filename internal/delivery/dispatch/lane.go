@@ -37,6 +37,7 @@ type lane struct {
 	inFlight     int
 	unrecorded   int  // successes that are not in inFlight any more
 	ready        bool // is in sending.ready
+	waits        bool // is in the waiting of a room
 	// next is when the next delivery in the database is due; zero if there is none. stirred
 	// counts what makes it uncertain.
 	next    time.Time

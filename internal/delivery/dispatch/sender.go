@@ -51,7 +51,7 @@ func (s *sending) dispatch() {
 	now := time.Now()
 	s.mu.Lock()
 	var starts []start
-	for !s.stopped && s.busy < s.o.Slots && s.bytes < maxBytes && len(s.ready) > 0 {
+	for !s.stopped && s.slots.busy < s.slots.size && s.bytes < maxBytes && len(s.ready) > 0 {
 		l := s.ready[0]
 		s.ready = s.ready[1:]
 		l.ready = false
@@ -70,10 +70,14 @@ func (s *sending) dispatch() {
 func (s *sending) begin(l *lane, now time.Time) (start, bool) {
 	for {
 		retries := s.retrying < s.o.Slots-int(float64(s.o.Slots)*max(s.o.Reserve, 0))
-		if !l.free(now) || s.hosts[l.host] >= s.o.PerHost {
+		if !l.free(now) {
 			return start{}, false
 		}
 		if l.limiter != nil && l.limiter.TokensAt(now) < 1 {
+			return start{}, false
+		}
+		h := s.host(l.host)
+		if !s.slots.admits(l) || !h.admits(l) {
 			return start{}, false
 		}
 		c, ok := l.pop(retries)
@@ -90,8 +94,9 @@ func (s *sending) begin(l *lane, now time.Time) (start, bool) {
 			l.limiter.AllowN(now, 1)
 		}
 		l.inFlight++
-		s.hosts[l.host]++
-		s.busy++
+		s.slots.busy++
+		h.busy++
+		s.hosts[l.host] = h
 		st := start{lane: l, webhook: l.asSet, host: l.host, claimed: c, begun: now}
 		st.probe = l.w.Circuit.Begin()
 		if st.retry() {
@@ -214,25 +219,23 @@ func (s *sending) release(st *start, res *result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := st.lane
-	s.busy--
-	if st.retry() && !st.manual {
-		s.retrying--
+	if !st.manual {
+		l.took(res.attempt.Duration)
+		if !res.holding {
+			l.inFlight--
+			s.prepare(l)
+		}
 	}
+	s.leave(&s.slots)
 	if st.manual {
 		return
 	}
-	if s.hosts[st.host] >= s.o.PerHost { // others may have waited for the host
-		for _, other := range s.lanes {
-			s.prepare(other)
-		}
+	if st.retry() {
+		s.retrying--
 	}
-	if s.hosts[st.host]--; s.hosts[st.host] <= 0 {
+	h := s.hosts[st.host]
+	if s.leave(h); h.busy == 0 {
 		delete(s.hosts, st.host)
-	}
-	l.took(res.attempt.Duration)
-	if !res.holding {
-		l.inFlight--
-		s.prepare(l)
 	}
 	if !l.next.IsZero() {
 		signal(s.wake)

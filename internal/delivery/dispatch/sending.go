@@ -36,11 +36,12 @@ type sending struct {
 	version int64
 	// ready are the lanes that have something to send, as far as they know themselves.
 	ready []*lane
-	// busy are slots that attempts take, retrying those of them that are not first attempts.
-	busy, retrying int
-	hosts          map[string]int
-	bytes          int
-	claimed        int // in queues of lanes
+	// slots are those of the process, hosts those of each host and port that takes some.
+	slots    room
+	hosts    map[string]*room
+	retrying int // slots of attempts that are not the first
+	bytes    int
+	claimed  int // in queues of lanes
 	// manual are the deliveries that an attempt by hand is made for.
 	manual   map[int64]bool
 	stopped  bool
@@ -57,7 +58,7 @@ type sending struct {
 
 func newSending(d *Dispatcher) *sending {
 	return &sending{
-		Dispatcher: d, lanes: map[int64]*lane{}, index: delivery.NewIndex(nil), hosts: map[string]int{}, manual: map[int64]bool{},
+		Dispatcher: d, lanes: map[int64]*lane{}, index: delivery.NewIndex(nil), slots: room{size: d.o.Slots}, hosts: map[string]*room{}, manual: map[int64]bool{},
 		jobs: make(chan struct{}, 1), wake: make(chan struct{}, 1), results: make(chan *result, maxRecorded), reload: make(chan chan struct{}),
 	}
 }

@@ -97,7 +97,7 @@ func (s *sending) byHand(c Claimed) {
 		return
 	}
 	s.manual[c.ID] = true
-	s.busy++
+	s.slots.busy++
 	s.attempts.Add(1)
 	go s.launch(start{lane: l, webhook: l.asSet, host: l.host, claimed: c, manual: true, begun: time.Now()})
 }
@@ -207,7 +207,7 @@ func (s *sending) prune(ctx context.Context) {
 func (s *sending) stats(now time.Time) Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{Leading: true, Busy: s.busy, Position: s.position, Trouble: s.trouble, Circuits: map[int64]int{}}
+	st := Stats{Leading: true, Busy: s.slots.busy, Position: s.position, Trouble: s.trouble, Circuits: map[int64]int{}}
 	for id, l := range s.lanes {
 		st.Pending += max(l.waiting.Due, 0)
 		st.Paused += max(l.waiting.Paused, 0)
