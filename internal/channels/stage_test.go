@@ -328,7 +328,11 @@ func (s *stage) dial(user int64) *client {
 func (s *stage) connect(user int64, more string) *client {
 	s.t.Helper()
 	c := s.dial(user)
-	if got := c.call(`{"id":1,"connect":{` + more + `}}`); !strings.Contains(got, `"client":`) {
+	got := c.call(`{"id":1,"connect":{` + more + `}}`)
+	if got == "" { // the answer waits for the database
+		until(s.t, "an answer to connect", func() bool { got = strings.Join(c.take(), "\n"); return got != "" || c.why() != "" })
+	}
+	if !strings.Contains(got, `"client":`) {
 		s.t.Fatalf("connect: %s %s", got, c.why())
 	}
 	return c

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,11 +89,19 @@ func TestR30_GatewayStalledReader(t *testing.T) {
 	for i := range batch {
 		batch[i] = map[string]any{"type": "order.paid", "data": map[string]any{"text": strings.Repeat("x", 8<<10)}}
 	}
-	for range 20 { // more than the kernel takes
-		if status, got := ask(t, in, in.APIKey, http.MethodPost, "/v1/events", batch); status != 202 {
-			t.Fatalf("%d %v", status, got)
-		}
+	text, err := json.Marshal(batch)
+	if err != nil {
+		t.Fatal(err)
 	}
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	writing.Go(func() { // who is told must read within 10 s, however long all of this takes
+		for range 20 { // more than the kernel takes
+			if r := request(t, in.URL, person{token: in.APIKey}, http.MethodPost, "/v1/events", "application/json", text); r.status != 202 {
+				t.Errorf("%d %s", r.status, r.body)
+			}
+		}
+	})
 	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(metricsOf(t, in), `kuranty_gateway_closes_total{code="4008"} 1`); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) { // the transport's clock is real
 			t.Fatal("is not closed")
