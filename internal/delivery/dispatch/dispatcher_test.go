@@ -253,6 +253,42 @@ func TestR23_HangingReceiversLeaveRoom(t *testing.T) {
 	}
 }
 
+// A webhook that has its host for itself takes most of it, and still leaves room to the next.
+func TestOneWebhookTakesMostOfItsHost(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		release := make(chan struct{})
+		var hung, good atomic.Int64
+		rc := receive(t, func(_ int, _ http.ResponseWriter, req *http.Request) {
+			if req.URL.Path != "/hang" {
+				good.Add(1)
+				return
+			}
+			hung.Add(1)
+			select {
+			case <-release:
+			case <-req.Context().Done():
+			}
+		})
+		defer close(release)
+		r.options.PerHost = 20
+		r.webhook(rc.URL+"/hang", func(w *delivery.Webhook) { w.MaxInFlight, w.Timeout = 100, time.Minute })
+		r.run()
+		for i := range 50 {
+			r.ticket(int64(i))
+		}
+		r.await("four fifths", func() bool { return hung.Load() == 16 })
+		next := r.webhook(rc.URL)
+		r.await("the next is known", func() bool { return r.knows(next) })
+		for i := range 50 {
+			r.ticket(int64(i))
+		}
+		r.await("all of the next", func() bool { return good.Load() > 50 })
+		if n := hung.Load(); n != 16 {
+			t.Errorf("%d requests hang, want 16 of 20 at once", n)
+		}
+	})
+}
+
 // What was under way or claimed when a process ended is delivered by the next, under the
 // same webhook-id.
 func TestR20_R22_TheNextProcessGoesOn(t *testing.T) {

@@ -10,7 +10,7 @@
 //     when it dies is due again for the next.
 //   - A slow or dead receiver holds its own webhook's attempts and no other's: each webhook
 //     has a lane with a bound of its own, which takes a slot of the process, or of its host
-//     and port, only while it has fewer than are free; and a quarter of all slots is kept
+//     and port, only while that leaves room to others; and a quarter of all slots is kept
 //     for first attempts.
 //   - Memory is bounded whatever waits in the database: claimed deliveries by number,
 //     payloads by bytes.

@@ -1,8 +1,9 @@
 package dispatch
 
 // room is what lanes share: the slots of the process, or those of one host and port. A lane
-// takes one more only while it has fewer than are free. So what hangs leaves some to the
-// others, however much of it there is: of 50 slots one lane takes 25, ten lanes take 45.
+// takes one more only while it has fewer than are free, or a fifth is free and nobody else
+// has any. So what hangs leaves some to the others, however much of it there is: of 50
+// slots one lane takes 40, ten lanes take 45.
 type room struct {
 	size, busy int
 	// waiting are lanes that found it too full.
@@ -22,7 +23,10 @@ func (r *room) admits(l *lane) bool {
 	return false
 }
 
-func (r *room) hasFor(l *lane) bool { return l.inFlight < r.size-r.busy }
+func (r *room) hasFor(l *lane) bool {
+	free := r.size - r.busy
+	return l.inFlight < free || l.inFlight >= r.busy && free > r.size/5
+}
 
 // leave gives a slot back; s.mu is held.
 func (s *sending) leave(r *room) {
