@@ -26,7 +26,7 @@ export GOFLAGS
 
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
-go tool -modfile=tools/go.mod gotestsum --format pkgname-and-test-fails --jsonfile "$log" "${again[@]}" -- -race -timeout 25m "$@"
+go tool -modfile=tools/go.mod gotestsum --format pkgname-and-test-fails --jsonfile "$log" "${again[@]}" -- -race -vet=off -ldflags="-s -w" -timeout 25m "$@" # vet: scripts/lint.sh; -s -w: links in two thirds of the time
 
 if [ "${CI:-}" = true ] && grep '"Action":"skip"' "$log" | grep '"Test":' >&2; then
 	echo "FAIL: the tests above were skipped, which counts as failed here" >&2

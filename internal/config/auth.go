@@ -16,7 +16,8 @@ type Auth struct {
 	AccessTokenTTL          time.Duration `key:"access_token_ttl" default:"15m" doc:"How long an access token is valid."`
 	RefreshTokenTTL         time.Duration `key:"refresh_token_ttl" default:"720h" doc:"How long a session lives without being refreshed; not less than access_token_ttl."`
 	Secret                  string        `key:"secret" secret:"yes" doc:"Key that signs access tokens, at least 32 bytes; empty is the one generated into the data folder."`
-	PasswordHashConcurrency int           `key:"password_hash_concurrency" default:"4" doc:"Most passwords hashed at once; each takes 64 MiB of memory."`
+	PasswordHashConcurrency int           `key:"password_hash_concurrency" default:"4" doc:"Most passwords hashed at once; each takes password_hash_memory."`
+	PasswordHashMemory      int           `key:"password_hash_memory" default:"64" doc:"Memory that hashing a password takes, in MiB, 19 to 1024: as much as it costs whoever has stolen the hashes to try one. Hashes made with less are made anew when people log in."`
 	LoginFailures           int           `key:"login_failures" default:"5" doc:"Failed logins of an account in 15 minutes before each further one has to wait; 0 is the default. A device the account is known on is counted apart."`
 	LoginFailuresPerAddress int           `key:"login_failures_per_address" default:"20" doc:"The same for failed logins from one address."`
 	RegistrationsPerHour    int           `key:"registrations_per_hour" default:"10" doc:"Accounts that may be registered from one address in an hour; 0 is the default."`
@@ -70,6 +71,9 @@ func (l *loader) checkAuth(c *Config) {
 	}
 	if a.RefreshTokenTTL < a.AccessTokenTTL {
 		l.wrong("auth.refresh_token_ttl", "must not be less than auth.access_token_ttl (%s)", showDuration(a.AccessTokenTTL))
+	}
+	if m := a.PasswordHashMemory; m < 19 || m > 1024 {
+		l.wrong("auth.password_hash_memory", "must be 19 to 1024")
 	}
 	if a.Secret != "" {
 		l.checkSecret(c)

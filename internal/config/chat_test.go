@@ -36,7 +36,7 @@ func TestChatIsOnWithItsDefaults(t *testing.T) {
 		t.Error(diff)
 	}
 	auth := config.Auth{
-		Mode: "builtin", Registration: "open", AccessTokenTTL: 15 * time.Minute, RefreshTokenTTL: 720 * time.Hour, PasswordHashConcurrency: 4,
+		Mode: "builtin", Registration: "open", AccessTokenTTL: 15 * time.Minute, RefreshTokenTTL: 720 * time.Hour, PasswordHashConcurrency: 4, PasswordHashMemory: 64,
 		LoginFailures: 5, LoginFailuresPerAddress: 20, RegistrationsPerHour: 10,
 		External: config.External{UserClaim: "sub", NameClaim: "name", EmailClaim: "email", PictureClaim: "picture", RequireExp: true},
 	}

@@ -221,7 +221,7 @@ func AccountOptions(c *config.Config) identity.Options {
 		Mode: identity.Mode(c.Auth.Mode), Secret: c.Auth.Secret,
 		AccessTTL: c.Auth.AccessTokenTTL, RefreshTTL: c.Auth.RefreshTokenTTL,
 		Registration: identity.Registration(c.Auth.Registration), Domains: c.Auth.RegistrationDomains,
-		Passwords: identity.PasswordOptions{Parallel: c.Auth.PasswordHashConcurrency},
+		Passwords: identity.PasswordOptions{Memory: c.Auth.PasswordHashMemory << 10, Parallel: c.Auth.PasswordHashConcurrency},
 		Limits: identity.Limits{
 			LoginFailures: c.Auth.LoginFailures, LoginFailuresAddress: c.Auth.LoginFailuresPerAddress, Registrations: c.Auth.RegistrationsPerHour,
 		},

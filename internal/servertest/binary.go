@@ -181,9 +181,25 @@ func Build(t testing.TB) string {
 	return path
 }
 
-// build leaves the binary in a folder it shares with later runs, so that runs do not
-// pile up; each puts its own in place at once.
-var build = sync.OnceValues(func() (string, error) {
+// BuildPlanted returns the path of a binary that makes mistakes on purpose (build tag
+// planted), built once per test run.
+func BuildPlanted(t testing.TB) string {
+	t.Helper()
+	path, err := buildPlanted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var (
+	build        = sync.OnceValues(func() (string, error) { return buildAs("kuranty") })
+	buildPlanted = sync.OnceValues(func() (string, error) { return buildAs("kuranty-planted", "planted") })
+)
+
+// buildAs builds the binary with the build tags. It leaves it in a folder it shares with
+// later runs, so that runs do not pile up; each puts its own in place at once.
+func buildAs(name string, tags ...string) (string, error) {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
@@ -193,11 +209,6 @@ var build = sync.OnceValues(func() (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make folder of the binary: %w", err)
 	}
-	return buildIn(dir, "kuranty")
-})
-
-// buildIn builds the binary into dir, with the build tags.
-func buildIn(dir, name string, tags ...string) (string, error) {
 	path := filepath.Join(dir, name)
 	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
 	out, err := exec.Command("go", "build", "-tags", strings.Join(tags, ","), "-o", fresh, "github.com/kuranty/kuranty/cmd/kuranty").CombinedOutput()
@@ -208,14 +219,4 @@ func buildIn(dir, name string, tags ...string) (string, error) {
 		return "", fmt.Errorf("put the binary in place: %w", err)
 	}
 	return path, nil
-}
-
-// BuildTagged returns the path of a binary built with tags, in a folder of the test.
-func BuildTagged(t testing.TB, tags ...string) string {
-	t.Helper()
-	path, err := buildIn(t.TempDir(), "kuranty", tags...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

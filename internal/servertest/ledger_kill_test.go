@@ -135,7 +135,7 @@ func runLedger(t *testing.T, kills int, patience time.Duration, more []servertes
 // Each of the classic mistakes, made on purpose by a build of its own, is noticed.
 func TestLedgerNoticesPlantedMistakes(t *testing.T) {
 	t.Parallel()
-	binary := servertest.BuildTagged(t, "planted")
+	binary := servertest.BuildPlanted(t)
 	for _, m := range []struct {
 		name     string
 		postgres bool

@@ -58,7 +58,7 @@ func With(change func(*server.Options)) Option {
 
 func newSetup(t testing.TB, opts []Option) *setup {
 	s := &setup{dataDir: filepath.Join(t.TempDir(), "data")}
-	s.flags = [][2]string{{"http_server.port", "0"}}
+	s.flags = [][2]string{{"http_server.port", "0"}, {"auth.password_hash_memory", "19"}} // the least: people are made in most tests
 	for _, o := range opts {
 		o(s)
 	}

@@ -160,7 +160,7 @@ func TestR20_R22_KilledAtEachPointOnPostgreSQL(t *testing.T) {
 
 func killedAtEachPoint(t *testing.T, more []servertest.Option) {
 	const rounds = 5
-	pausing := servertest.BuildTagged(t, "planted")
+	pausing := servertest.BuildPlanted(t)
 	dataDir := t.TempDir()
 	begun := 0
 	start := func(extra ...servertest.Option) *servertest.Process {
