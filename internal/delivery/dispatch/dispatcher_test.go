@@ -209,6 +209,26 @@ func TestR23_HangingReceiversDelayNobodyElse(t *testing.T) {
 	})
 }
 
+// hangingAt receives requests that are answered, which good counts, and those to /hang, which
+// hang until the test ends and hung counts.
+func hangingAt(t *testing.T) (rc *receiver, hung, good *atomic.Int64) {
+	hung, good = new(atomic.Int64), new(atomic.Int64)
+	release := make(chan struct{})
+	rc = receive(t, func(_ int, _ http.ResponseWriter, req *http.Request) {
+		if req.URL.Path != "/hang" {
+			good.Add(1)
+			return
+		}
+		hung.Add(1)
+		select {
+		case <-release:
+		case <-req.Context().Done():
+		}
+	})
+	t.Cleanup(func() { close(release) })
+	return rc, hung, good
+}
+
 // Receivers that hang leave room to the others, at their own host and in the process,
 // however many attempts each may have under way.
 func TestR23_HangingReceiversLeaveRoom(t *testing.T) {
@@ -218,20 +238,7 @@ func TestR23_HangingReceiversLeaveRoom(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, r *rig) {
-				release := make(chan struct{})
-				var hung, good atomic.Int64
-				rc := receive(t, func(_ int, _ http.ResponseWriter, req *http.Request) {
-					if req.URL.Path != "/hang" {
-						good.Add(1)
-						return
-					}
-					hung.Add(1)
-					select {
-					case <-release:
-					case <-req.Context().Done():
-					}
-				})
-				defer close(release)
+				rc, hung, good := hangingAt(t)
 				limit(&r.options)
 				const hanging, others, events = 5, 10, 50
 				for range hanging {
@@ -256,20 +263,7 @@ func TestR23_HangingReceiversLeaveRoom(t *testing.T) {
 // A webhook that has its host for itself takes most of it, and still leaves room to the next.
 func TestOneWebhookTakesMostOfItsHost(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
-		release := make(chan struct{})
-		var hung, good atomic.Int64
-		rc := receive(t, func(_ int, _ http.ResponseWriter, req *http.Request) {
-			if req.URL.Path != "/hang" {
-				good.Add(1)
-				return
-			}
-			hung.Add(1)
-			select {
-			case <-release:
-			case <-req.Context().Done():
-			}
-		})
-		defer close(release)
+		rc, hung, good := hangingAt(t)
 		r.options.PerHost = 20
 		r.webhook(rc.URL+"/hang", func(w *delivery.Webhook) { w.MaxInFlight, w.Timeout = 100, time.Minute })
 		r.run()
