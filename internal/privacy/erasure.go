@@ -28,8 +28,8 @@ type Erasure struct {
 	DueAt, CreatedAt int64
 }
 
-// Ref is a message of a chat. At is when it was sent, if that was asked for.
-type Ref struct{ Chat, Message, At int64 }
+// Ref is a message of a chat.
+type Ref struct{ Chat, Message int64 }
 
 // Reply is a reply that is kept for a repeated request; see chat-api.md §0.12.
 type Reply struct{ Principal, Key, Text string }
@@ -60,8 +60,8 @@ type erasureTx interface {
 	KeysOf(ctx context.Context, user int64) ([]string, error)
 	// PlacesOf returns the chats that user is or was in, by id.
 	PlacesOf(ctx context.Context, user, after int64, limit int) ([]int64, error)
-	// SentBy returns the messages of user, by when they were sent and id.
-	SentBy(ctx context.Context, user, at, id int64, limit int) ([]Ref, error)
+	// SentBy returns the messages of user, those deleted too, by chat and id.
+	SentBy(ctx context.Context, user, chat, after int64, limit int) ([]Ref, error)
 	// ReactedBy, FilesBy and ForwardedFrom return messages that user reacted to, that have
 	// files of user, and that are copies of messages of user; by id.
 	ReactedBy(ctx context.Context, user, after int64, limit int) ([]Ref, error)
@@ -357,14 +357,14 @@ func byChat(refs []Ref, f func(chat int64, messages []int64) error) error {
 func (s *Service) eraseMessages(ctx context.Context, user int64, p *progress) (bool, error) {
 	var refs []Ref
 	err := s.store.View(ctx, func(tx Tx) (err error) {
-		refs, err = tx.SentBy(ctx, user, p.At, p.ID, batch)
+		refs, err = tx.SentBy(ctx, user, p.Chat, p.ID, batch)
 		return err
 	})
 	if err != nil || len(refs) == 0 {
 		return false, err
 	}
 	last := refs[len(refs)-1]
-	p.At, p.ID = last.At, last.Message
+	p.Chat, p.ID = last.Chat, last.Message
 	return true, byChat(refs, func(chat int64, ids []int64) error { return s.o.Chats.EraseMessages(ctx, chat, ids) })
 }
 

@@ -99,7 +99,7 @@ func mistakenlyOpened(ctx context.Context, s *Store) error {
 
 func mistakenlyInserted(query string) string {
 	if planted == noUniqueKey {
-		return strings.Replace(query, "ON CONFLICT (chat_id, sender_id, client_id) WHERE client_id IS NOT NULL DO NOTHING", "", 1)
+		return strings.Replace(query, "ON CONFLICT (chat_id, sender_id, client_id) DO NOTHING", "", 1)
 	}
 	return query
 }

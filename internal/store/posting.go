@@ -115,7 +115,7 @@ const (
 	addMessage = `INSERT INTO messages (chat_id, seq, sender_id, message_type, text, entities, client_id, client_hash,
 		reply_to_id, forward, system, metadata, attachments, mentions, silent, created_at, event_seq, first_event_seq)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)
-	ON CONFLICT (chat_id, sender_id, client_id) WHERE client_id IS NOT NULL DO NOTHING`
+	ON CONFLICT (chat_id, sender_id, client_id) DO NOTHING`
 	addMessagePostgres = addMessage + ` RETURNING id`
 )
 

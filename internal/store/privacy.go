@@ -72,15 +72,17 @@ func column[T any](ctx context.Context, tx *Tx, query string, a ...any) (list []
 const (
 	unheld   = ` JOIN chats AS c ON c.id = m.chat_id AND NOT c.legal_hold `
 	placesOf = `SELECT m.chat_id FROM members AS m` + unheld + `WHERE m.user_id = $1 AND m.chat_id > $2 ORDER BY m.chat_id LIMIT $3`
-	sentBy   = `SELECT m.chat_id, m.id, m.created_at FROM messages AS m` + unheld + `
-		WHERE m.sender_id = $1 AND (m.created_at, m.id) > ($2, $3) AND m.deleted_at = 0 ORDER BY m.created_at, m.id LIMIT $4`
-	reactedBy = `SELECT m.chat_id, m.id, 0 FROM (SELECT DISTINCT message_id FROM reactions WHERE user_id = $1 AND message_id > $2) AS r
+	// The index of client ids has all that is asked for, and asking each chat needs no index
+	// of senders, which every message would cost.
+	sentBy = `SELECT c.id, m.id FROM chats AS c CROSS JOIN messages AS m
+		WHERE NOT c.legal_hold AND c.id >= $2 AND m.chat_id = c.id AND m.sender_id = $1 AND (c.id, m.id) > ($2, $3) ORDER BY c.id, m.id LIMIT $4`
+	reactedBy = `SELECT m.chat_id, m.id FROM (SELECT DISTINCT message_id FROM reactions WHERE user_id = $1 AND message_id > $2) AS r
 		JOIN messages AS m ON m.id = r.message_id` + unheld + `ORDER BY m.id LIMIT $3`
 	filesBy = `SELECT m.chat_id, m.id, f.id FROM files AS f JOIN message_files AS mf ON mf.file_id = f.id JOIN messages AS m ON m.id = mf.message_id` + unheld + `
 		WHERE f.owner_id = $1 AND m.id > $2 ORDER BY m.id, f.id LIMIT $3`
-	forwardedFrom = `SELECT m.chat_id, m.id, 0 FROM messages AS m` + unheld + `
+	forwardedFrom = `SELECT m.chat_id, m.id FROM messages AS m` + unheld + `
 		WHERE m.forward <> '' AND m.id > $1 AND m.forward LIKE $2 AND m.forward NOT LIKE $3 ORDER BY m.id LIMIT $4`
-	namingSystem = `SELECT m.chat_id, m.id, 0 FROM messages AS m` + unheld + `WHERE m.chat_id = $1 AND m.message_type = 'system' AND m.id > $2
+	namingSystem = `SELECT m.chat_id, m.id FROM messages AS m` + unheld + `WHERE m.chat_id = $1 AND m.message_type = 'system' AND m.id > $2
 		AND (m.system LIKE $3 OR m.system LIKE $4 OR m.system LIKE $5 OR m.system LIKE $6 OR m.system LIKE $7 OR m.system LIKE $8) ORDER BY m.id LIMIT $9`
 	avatarsBy = `SELECT m.id, 0, m.avatar_file_id FROM chats AS m JOIN files AS f ON f.id = m.avatar_file_id
 		WHERE m.avatar_file_id <> '' AND f.owner_id = $1 AND NOT m.legal_hold ORDER BY m.id LIMIT $2`
@@ -98,7 +100,7 @@ func (tx privacyTx) PlacesOf(ctx context.Context, user, after int64, limit int) 
 func (tx privacyTx) refs(ctx context.Context, query string, a ...any) (list []privacy.Ref, err error) {
 	err = tx.query(ctx, query, a, func(r row) error {
 		var m privacy.Ref
-		err := r.Scan(&m.Chat, &m.Message, &m.At)
+		err := r.Scan(&m.Chat, &m.Message)
 		list = append(list, m)
 		return err
 	})
@@ -116,8 +118,8 @@ func (tx privacyTx) fileRefs(ctx context.Context, query string, a ...any) (list 
 }
 
 // SentBy implements privacy's erasing.
-func (tx privacyTx) SentBy(ctx context.Context, user, at, id int64, limit int) ([]privacy.Ref, error) {
-	return tx.refs(ctx, sentBy, user, at, id, limit)
+func (tx privacyTx) SentBy(ctx context.Context, user, chat, after int64, limit int) ([]privacy.Ref, error) {
+	return tx.refs(ctx, sentBy, user, chat, after, limit)
 }
 
 // ReactedBy implements privacy's erasing.

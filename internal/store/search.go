@@ -13,11 +13,12 @@ import (
 // A search begins with what narrows it most, called x or m, and takes of that what the
 // searcher, member i, sees: membership is part of the statement (guarantees.md S15).
 // Statements differ in how they begin and, between the databases, in how the index and
-// lists of ids are read.
+// lists of ids are read. The sign before m.seq keeps SQLite from the index of numbers: each
+// search has a better one.
 const (
 	findHead = `WITH found AS MATERIALIZED (SELECT m.id FROM `
 	findSeen = ` JOIN chats AS c ON c.id = m.chat_id AND c.state = 'active'
-		WHERE i.user_id = $1 AND i.state = 'active' AND m.seq > i.visible_from_seq AND m.deleted_at = 0 AND m.message_type <> 'system'
+		WHERE i.user_id = $1 AND i.state = 'active' AND +m.seq > i.visible_from_seq AND m.deleted_at = 0 AND m.message_type <> 'system'
 		AND NOT EXISTS (SELECT 1 FROM message_hidden AS h WHERE h.user_id = i.user_id AND h.chat_id = m.chat_id AND h.seq = m.seq)
 		AND (CAST($2 AS TEXT) = '[]' OR i.chat_id IN `
 	idsSQLite   = `(SELECT value FROM json_each($2))`
@@ -37,7 +38,6 @@ const (
 
 	byIndex    = `message_index AS x JOIN messages AS m ON m.id = x.rowid` + messageMember
 	byMentions = `mentions AS x JOIN messages AS m ON m.id = x.message_id` + messageMember
-	bySender   = `messages AS m` + messageMember
 
 	// SQLite would read the chats first and sort all of their messages; the newest of all
 	// are soon enough of a chat of who is in many.
@@ -71,10 +71,10 @@ const (
 	findPinnedPostgres     = findHead + memberMessage + seenPostgres + inPinned + tableOrder + findRows
 	findFilesSQLite        = findHead + memberMessage + seenSQLite + inFiles + tableOrder + findRows
 	findFilesPostgres      = findHead + memberMessage + seenPostgres + inFiles + tableOrder + findRows
-	findBySenderSQLite     = findHead + bySender + seenSQLite + inSender + tableOrder + findRows
-	findBySenderPostgres   = findHead + bySender + seenPostgres + inSender + tableOrder + findRows
+	findBySenderSQLite     = findHead + memberMessage + seenSQLite + inSender + tableOrder + findRows
+	findBySenderPostgres   = findHead + memberMessage + seenPostgres + inSender + tableOrder + findRows
 	findNewestSQLite       = findHead + byNewestSQLite + seenSQLite + noIndex + tableOrder + findRows
-	findNewestPostgres     = findHead + bySender + seenPostgres + noIndex + tableOrder + findRows
+	findNewestPostgres     = findHead + memberMessage + seenPostgres + noIndex + tableOrder + findRows
 )
 
 // indexedChats is up to how many chats the index is asked for by name; above it, what it
