@@ -143,8 +143,6 @@ type API struct {
 	origins    origins // that may call, and read the replies
 	perUser    *limiter
 	perAddress *limiter
-	document   []byte
-	page       []byte
 	// procedures are the calls of RPC.
 	procedures map[string]procedure
 	// operations are the routes as they were registered, for the table of S14.
@@ -173,9 +171,7 @@ func New(o Options) (*API, error) {
 	a.huma = humago.New(a.mux, configuration(o.Version))
 	a.routes()
 	a.procedures = a.calls()
-	if err := a.describe(); err != nil {
-		return nil, err
-	}
+	a.describe()
 	a.handler = a.around(a.mux)
 	return a, nil
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -38,8 +39,9 @@ func configuration(version string) huma.Config {
 	return c
 }
 
-// describe finishes the document and makes the page of it.
-func (a *API) describe() error {
+// describe finishes the document. It is encoded when somebody first asks for it, which
+// takes longer than the rest of a start.
+func (a *API) describe() {
 	doc := a.huma.OpenAPI()
 	registry := doc.Components.Schemas
 	for name, schema := range registry.Map() {
@@ -53,19 +55,13 @@ func (a *API) describe() error {
 	if a.o.Describe != nil {
 		a.o.Describe(doc)
 	}
-	var err error
-	if a.document, err = json.Marshal(doc); err != nil {
-		return fmt.Errorf("api: encode document: %w", err)
-	}
-	var page bytes.Buffer
-	if err := pageTemplate.Execute(&page, a.sections()); err != nil {
-		return fmt.Errorf("api: make page: %w", err)
-	}
-	a.page = page.Bytes()
-	a.mux.HandleFunc("GET /openapi.json", a.serve("application/openapi+json", a.document))
+	a.mux.HandleFunc("GET /openapi.json", onceMade("application/openapi+json", func() ([]byte, error) { return json.Marshal(doc) }))
 	a.mux.HandleFunc("GET /avatars/{name}", a.serveAvatar)
-	a.mux.HandleFunc("GET /docs/{$}", a.serve("text/html; charset=utf-8", a.page))
-	return nil
+	a.mux.HandleFunc("GET /docs/{$}", onceMade("text/html; charset=utf-8", func() ([]byte, error) {
+		var page bytes.Buffer
+		err := pageTemplate.Execute(&page, a.sections())
+		return page.Bytes(), err
+	}))
 }
 
 // describeUploads describes the bodies that are read as they come, of which the library
@@ -185,8 +181,17 @@ func nullable(t reflect.Type, schema *huma.Schema) {
 	}
 }
 
-func (a *API) serve(kind string, b []byte) http.HandlerFunc {
+// onceMade serves what is made when it is first asked for.
+func onceMade(kind string, made func() ([]byte, error)) http.HandlerFunc {
+	text := sync.OnceValue(func() []byte {
+		b, err := made()
+		if err != nil {
+			panic(fmt.Sprintf("api: %s document: %v", kind, err)) // the tests ask for each
+		}
+		return b
+	})
 	return func(w http.ResponseWriter, _ *http.Request) {
+		b := text()
 		h := w.Header()
 		h.Set("Content-Type", kind)
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
