@@ -96,6 +96,7 @@ var allowed = map[string][]string{
 	"internal/servertest": {"internal/server", "internal/config"},
 	"internal/seed":       {"internal/chat", "internal/files", "internal/identity"}, // speaks to the domain as people would
 	"internal/pgtest":     {},                                                       // a real PostgreSQL for tests
+	"internal/storetest":  {"internal/pgtest", "internal/store"},                    // databases for tests
 	"internal/mailtest":   {},                                                       // a mail server for tests
 	"internal/clocktest":  {},                                                       // clocks that somebody sets, for tests
 	// Its commands call a running server (client), make and check tokens (identity) and

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -14,8 +13,8 @@ import (
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/alerts"
 	"github.com/kuranty/kuranty/internal/clocktest"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // stand is a service on a fresh database, with a clock that tests move.
@@ -52,9 +51,9 @@ func newStandAt(t *testing.T, driver string, o alerts.Options, now time.Time) *s
 		s.events = append(s.events, es...)
 	}}
 	if driver == store.Postgres {
-		so.DSN = pgtest.Start(t)
+		so.DSN = storetest.Postgres(t)
 	} else {
-		so.Path = filepath.Join(t.TempDir(), "kuranty.db")
+		so.Path = storetest.SQLite(t)
 	}
 	var err error
 	if s.store, err = store.Open(t.Context(), so); err != nil {

@@ -5,15 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/analytics"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // stand is a service on a fresh database, with a clock that tests move.
@@ -44,9 +43,9 @@ func newStand(t *testing.T, driver string, o analytics.Options) *stand {
 		s.events = append(s.events, es...)
 	}}
 	if driver == store.Postgres {
-		so.DSN = pgtest.Start(t)
+		so.DSN = storetest.Postgres(t)
 	} else {
-		so.Path = filepath.Join(t.TempDir(), "kuranty.db")
+		so.Path = storetest.SQLite(t)
 	}
 	var err error
 	if s.store, err = store.Open(t.Context(), so); err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -31,21 +30,28 @@ type noLoader struct{}
 
 func (noLoader) Load(url string) (any, error) { return nil, errors.New("refers to " + url) }
 
+// published is the document of the first server; it is the same of all.
+var published struct {
+	once sync.Once
+	text any
+	err  error
+}
+
 func readDocument(t testing.TB, url string) *document {
 	t.Helper()
-	resp, err := http.Get(url + "/openapi.json")
-	if err != nil {
-		t.Fatal(err)
+	published.once.Do(func() {
+		resp, err := http.Get(url + "/openapi.json")
+		if err != nil {
+			published.err = err
+			return
+		}
+		defer resp.Body.Close()
+		published.text, published.err = jsonschema.UnmarshalJSON(resp.Body)
+	})
+	if published.err != nil {
+		t.Fatal(published.err)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
-	if err != nil {
-		t.Fatalf("%v: %.200s", err, b)
-	}
+	v := published.text
 	d := &document{raw: v.(map[string]any), compiler: jsonschema.NewCompiler(), schemas: make(map[string]*jsonschema.Schema), used: make(map[string]int)}
 	d.compiler.UseLoader(noLoader{})
 	d.compiler.AssertFormat()

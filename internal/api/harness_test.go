@@ -25,10 +25,10 @@ import (
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/payments"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 	"github.com/kuranty/kuranty/internal/tickets"
 	"github.com/kuranty/kuranty/internal/trust"
 )
@@ -74,13 +74,13 @@ func start(t testing.TB, o options) *server {
 	t.Helper()
 	s := &server{t: t, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), log: new(bytes.Buffer), mail: make(chan identity.Mail, 10)}
 	logger := slog.New(slog.NewTextHandler(&lockedWriter{w: s.log}, &slog.HandlerOptions{Level: slog.LevelError}))
-	so := store.Options{Driver: o.driver, Path: filepath.Join(t.TempDir(), "kuranty.db"), Clock: s.clock, Logger: logger, Committed: func(es []event.Event) {
+	so := store.Options{Driver: o.driver, Path: storetest.SQLite(t), Clock: s.clock, Logger: logger, Committed: func(es []event.Event) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.events = append(s.events, es...)
 	}}
 	if o.driver == store.Postgres {
-		so.DSN = pgtest.Start(t)
+		so.DSN = storetest.Postgres(t)
 	}
 	var err error
 	if s.store, err = store.Open(t.Context(), so); err != nil {

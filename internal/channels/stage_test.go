@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,9 +18,9 @@ import (
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/outbox"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/policy"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 	"github.com/kuranty/kuranty/protocol"
 	"github.com/kuranty/kuranty/realtime"
 )
@@ -118,9 +117,9 @@ func (contract) ListChanged(int64)                {}
 func newDatabase(t testing.TB, driver string) store.Options {
 	o := store.Options{Driver: driver}
 	if driver == store.Postgres {
-		o.DSN = pgtest.Start(t)
+		o.DSN = storetest.Postgres(t)
 	} else {
-		o.Path = filepath.Join(t.TempDir(), "kuranty.db")
+		o.Path = storetest.SQLite(t)
 	}
 	return o
 }

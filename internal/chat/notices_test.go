@@ -5,23 +5,22 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/chat"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 func TestNoticesToEverybodyAreNumberedInTheLog(t *testing.T) {
 	for _, db := range []string{store.SQLite, store.Postgres} {
 		t.Run(db, func(t *testing.T) {
-			o := store.Options{Driver: db, Path: filepath.Join(t.TempDir(), "kuranty.db")}
+			o := store.Options{Driver: db, Path: storetest.SQLite(t)}
 			if db == store.Postgres {
-				o.DSN = pgtest.Start(t)
+				o.DSN = storetest.Postgres(t)
 			}
 			s, err := store.Open(t.Context(), o)
 			if err != nil {

@@ -3,7 +3,6 @@ package chatjson_test
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"github.com/kuranty/kuranty/internal/chatjson"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // links make addresses that tests can foresee.
@@ -48,7 +48,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t}
-	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "kuranty.db"), Committed: func(es []event.Event) {
+	s, err := store.Open(t.Context(), store.Options{Path: storetest.SQLite(t), Committed: func(es []event.Event) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.events = append(w.events, es...)

@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"github.com/kuranty/kuranty/internal/files"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // canary stands in metadata and must never be found again.
@@ -45,9 +45,9 @@ func databases(t *testing.T, f func(t *testing.T, r *rig)) {
 
 func newRig(t *testing.T, driver string, o files.Options) *rig {
 	t.Helper()
-	so := store.Options{Driver: driver, Path: filepath.Join(t.TempDir(), "kuranty.db")}
+	so := store.Options{Driver: driver, Path: storetest.SQLite(t)}
 	if driver == store.Postgres {
-		so.DSN = pgtest.Start(t)
+		so.DSN = storetest.Postgres(t)
 	}
 	s, err := store.Open(t.Context(), so)
 	must(t, err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,8 +15,8 @@ import (
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/clocktest"
 	"github.com/kuranty/kuranty/internal/identity"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // cheap is the least that passwords may cost.
@@ -48,7 +47,7 @@ func newHarness(t *testing.T, driver string, change func(*identity.Options)) *ha
 	t.Helper()
 	h := &harness{t: t, now: time.Now(), mail: make(chan identity.Mail, 100)}
 	so := store.Options{
-		Driver: driver, Path: filepath.Join(t.TempDir(), "kuranty.db"), Clock: h.clock, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Driver: driver, Path: storetest.SQLite(t), Clock: h.clock, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Committed: func(events []event.Event) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -56,7 +55,7 @@ func newHarness(t *testing.T, driver string, change func(*identity.Options)) *ha
 		},
 	}
 	if driver == store.Postgres {
-		so.DSN = pgtest.Start(t)
+		so.DSN = storetest.Postgres(t)
 	}
 	var err error
 	if h.store, err = store.Open(t.Context(), so); err != nil {

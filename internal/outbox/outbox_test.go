@@ -12,8 +12,8 @@ import (
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/outbox"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // process is a store and the log it is read through, as one server has them.
@@ -110,7 +110,7 @@ func (s *sink) await(t *testing.T, n int) []event.Event {
 
 func onBoth(t *testing.T, test func(t *testing.T, o store.Options)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, store.Options{Path: filepath.Join(t.TempDir(), "k.db")}) })
-	t.Run("postgres", func(t *testing.T) { test(t, store.Options{Driver: store.Postgres, DSN: pgtest.Start(t)}) })
+	t.Run("postgres", func(t *testing.T) { test(t, store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)}) })
 }
 
 // write stores n events from several writers whose transactions overlap.
@@ -244,7 +244,7 @@ func TestARefusedEventIsSetAside(t *testing.T) {
 // Two processes on one database: each announces everything, whoever stored it, also
 // when the one that numbers dies.
 func TestProcessesAnnounceWhatOthersStore(t *testing.T) {
-	o := store.Options{Driver: store.Postgres, DSN: pgtest.Start(t)}
+	o := store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)}
 	a, b := &sink{name: "a"}, &sink{name: "b"}
 	first := start(t, o, outbox.Options{}, a)
 	second := start(t, o, outbox.Options{}, b)
@@ -262,7 +262,7 @@ func TestProcessesAnnounceWhatOthersStore(t *testing.T) {
 // A process that numbered events and died before it told anybody leaves them to the next
 // one that numbers (guarantees.md R18).
 func TestR18_LeaderAnnouncesWhatTheOneBeforeNumbered(t *testing.T) {
-	s := open(t, store.Options{Driver: store.Postgres, DSN: pgtest.Start(t)})
+	s := open(t, store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)})
 	told := &sink{name: "a"}
 	log := outbox.New(s, outbox.Options{}, told)
 	if err := log.Load(t.Context()); err != nil {

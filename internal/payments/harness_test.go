@@ -7,15 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/payments"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // harness is the rules on a real database.
@@ -44,7 +43,7 @@ func newHarness(t *testing.T, driver string) *harness {
 	t.Helper()
 	h := &harness{t: t, driver: driver, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
 	o := store.Options{
-		Driver: driver, Path: filepath.Join(t.TempDir(), "kuranty.db"), Clock: h.clock, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Driver: driver, Path: storetest.SQLite(t), Clock: h.clock, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Committed: func(events []event.Event) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -53,7 +52,7 @@ func newHarness(t *testing.T, driver string) *harness {
 	}
 	var err error
 	if driver == store.Postgres {
-		o.DSN = pgtest.Start(t)
+		o.DSN = storetest.Postgres(t)
 		h.raw, err = sql.Open("pgx", o.DSN)
 	} else {
 		h.raw, err = sql.Open("sqlite", o.Path+"?_pragma=busy_timeout(5000)")

@@ -2,6 +2,7 @@
 //
 // [Start] gives a test a fresh, empty database on a server that the tests of one
 // process share: it is started by the first of them and ends with the process.
+// [Copy] gives it a copy of one that was filled once.
 // [New] gives a test a server of its own, which it may stop and restart under
 // whatever is connected to it. [Launch] does the same for TestMain.
 //
@@ -65,6 +66,30 @@ func Start(t testing.TB) (dsn string) {
 	s, err := shared()
 	need(t, err)
 	return s.Database(t)
+}
+
+// original is the database that [Copy] copies.
+const original = "original"
+
+var (
+	filling sync.Once
+	filled  error
+)
+
+// Copy returns the address of a new database on the shared server that has what fill put
+// into another one, the first time that Copy is called in this process: it must then have
+// closed its connections. The database is dropped when t ends.
+func Copy(t testing.TB, fill func(dsn string) error) (dsn string) {
+	t.Helper()
+	s, err := shared()
+	need(t, err)
+	filling.Do(func() {
+		if filled = s.exec(`CREATE DATABASE ` + original); filled == nil {
+			filled = fill(s.dsn(original))
+		}
+	})
+	need(t, filled)
+	return s.database(t, ` TEMPLATE `+original)
 }
 
 // New starts a server that only t uses. It is stopped and removed when t ends.
@@ -209,8 +234,13 @@ func (s *Server) dsn(database string) string {
 // dropped when t ends, whoever is still connected.
 func (s *Server) Database(t testing.TB) (dsn string) {
 	t.Helper()
+	return s.database(t, "")
+}
+
+func (s *Server) database(t testing.TB, of string) (dsn string) {
+	t.Helper()
 	name := "test_" + strconv.FormatInt(s.count.Add(1), 10)
-	if err := s.exec(`CREATE DATABASE ` + name); err != nil {
+	if err := s.exec(`CREATE DATABASE ` + name + of); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -20,9 +20,9 @@ import (
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/privacy"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 const password = "верная лошадь-скрепка"
@@ -64,11 +64,11 @@ func newHarness(t testing.TB, driver string, days int) *harness {
 		t: t, driver: driver, folder: t.TempDir(), days: days,
 		now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), purged: make(map[int64]bool),
 	}
-	o := store.Options{Driver: driver, Path: filepath.Join(t.TempDir(), "kuranty.db"), Clock: h.clock, Logger: quiet}
+	o := store.Options{Driver: driver, Path: storetest.SQLite(t), Clock: h.clock, Logger: quiet}
 	h.path = o.Path
 	var err error
 	if driver == store.Postgres {
-		o.DSN = pgtest.Start(t)
+		o.DSN = storetest.Postgres(t)
 		h.raw, err = sql.Open("pgx", o.DSN)
 	} else {
 		h.raw, err = sql.Open("sqlite", o.Path+"?_pragma=busy_timeout(5000)&_pragma=secure_delete(1)")

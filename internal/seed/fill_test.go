@@ -11,9 +11,9 @@ import (
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/files"
 	"github.com/kuranty/kuranty/internal/identity"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/seed"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // open returns services on a new database, as Fill wants them.
@@ -22,9 +22,9 @@ func open(t *testing.T, driver string) (*store.Store, seed.Into) {
 	clock := new(seed.Clock)
 	o := store.Options{Driver: driver, Clock: clock.Now}
 	if driver == store.Postgres {
-		o.DSN = pgtest.Start(t)
+		o.DSN = storetest.Postgres(t)
 	} else {
-		o.Path = filepath.Join(t.TempDir(), "kuranty.db")
+		o.Path = storetest.SQLite(t)
 	}
 	st, err := store.Open(t.Context(), o)
 	if err != nil {

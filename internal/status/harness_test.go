@@ -4,21 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/kuranty/kuranty/event"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // onBoth runs a test on both databases.
 func onBoth(t *testing.T, test func(t *testing.T, o store.Options)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, store.Options{Path: filepath.Join(t.TempDir(), "kuranty.db")}) })
-	t.Run("postgres", func(t *testing.T) { test(t, store.Options{Driver: store.Postgres, DSN: pgtest.Start(t)}) })
+	t.Run("sqlite", func(t *testing.T) { test(t, store.Options{Path: storetest.SQLite(t)}) })
+	t.Run("postgres", func(t *testing.T) { test(t, store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)}) })
 }
 
 // node is a process with a status of its own.

@@ -12,13 +12,13 @@ import (
 	"time"
 
 	"github.com/kuranty/kuranty/event"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 func postgres(t *testing.T) store.Options {
-	return store.Options{Driver: store.Postgres, DSN: pgtest.Start(t)}
+	return store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)}
 }
 
 func exec(t *testing.T, o store.Options, statement string) {

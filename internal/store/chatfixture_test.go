@@ -2,15 +2,14 @@ package store_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/chat"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // chats is a chat service on a fresh database, with what tests need to set the stage.
@@ -37,9 +36,9 @@ func openChats(t testing.TB, driver string, o chat.Options) *chats {
 	t.Helper()
 	so := store.Options{Driver: driver}
 	if driver == store.Postgres {
-		so.DSN = pgtest.Start(t)
+		so.DSN = storetest.Postgres(t)
 	} else {
-		so.Path = filepath.Join(t.TempDir(), "kuranty.db")
+		so.Path = storetest.SQLite(t)
 	}
 	return openChatsOn(t, so, o)
 }

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"io"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/kuranty/kuranty/internal/files"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // attic is a store of files on a real database, with messages beside it.
@@ -27,9 +26,9 @@ func attics(t *testing.T, f func(t *testing.T, a *attic)) {
 	t.Helper()
 	for _, driver := range []string{store.SQLite, store.Postgres} {
 		t.Run(driver, func(t *testing.T) {
-			o := store.Options{Driver: driver, Path: filepath.Join(t.TempDir(), "kuranty.db")}
+			o := store.Options{Driver: driver, Path: storetest.SQLite(t)}
 			if driver == store.Postgres {
-				o.DSN = pgtest.Start(t)
+				o.DSN = storetest.Postgres(t)
 			}
 			s, err := store.Open(t.Context(), o)
 			if err != nil {

@@ -99,7 +99,7 @@ func TestReadersSeeWhatIsWrittenAndWriteNothing(t *testing.T) {
 }
 
 func TestReadersMakeNoDatabase(t *testing.T) {
-	onBoth(t, func(t *testing.T, o store.Options) {
+	onNew(t, func(t *testing.T, o store.Options) {
 		if _, err := store.OpenReader(t.Context(), o); !errors.Is(err, store.ErrNoDatabase) {
 			t.Errorf("error %v", err)
 		}

@@ -169,7 +169,7 @@ func TestR39_EarlierSchemasAreBroughtUpToDate(t *testing.T) {
 	newest := atSchema(t, store.Options{Path: filepath.Join(t.TempDir(), "none.db")}, 0)
 	for version := int64(1); version < newest; version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
-			onBoth(t, func(t *testing.T, o store.Options) {
+			onNew(t, func(t *testing.T, o store.Options) {
 				var statements []string
 				for _, e := range earlier {
 					if e.since <= version {
@@ -279,7 +279,7 @@ func killMigrating(t *testing.T, path string, after time.Duration) {
 // A program opens a database that a later one has migrated, works in it and takes nothing
 // of it back.
 func TestR39_ALaterSchemaIsLeftAlone(t *testing.T) {
-	onBoth(t, func(t *testing.T, o store.Options) {
+	onNew(t, func(t *testing.T, o store.Options) {
 		newest := atSchema(t, o, 0)
 		later := newest + 1
 		atSchema(t, o, newest,

@@ -11,9 +11,9 @@ import (
 	"testing"
 
 	"github.com/kuranty/kuranty/internal/chat"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/search"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // bulk adds n messages to a chat, behind the service's back but with their index
@@ -248,7 +248,7 @@ func TestARestoredBackupCanBeSearched(t *testing.T) {
 		}
 		o := store.Options{Driver: c.store.Driver(), Path: filepath.Join(t.TempDir(), "k.db")}
 		if o.Driver == store.Postgres {
-			o.DSN = pgtest.Start(t)
+			o.DSN = storetest.Postgres(t)
 		}
 		s, err := store.Open(t.Context(), o)
 		if err != nil {

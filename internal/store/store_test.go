@@ -12,15 +12,26 @@ import (
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
-// onBoth runs a test on an empty database of each kind.
-func onBoth(t *testing.T, test func(t *testing.T, o store.Options)) {
+// onNew runs a test where there is no schema yet, on each kind of database.
+func onNew(t *testing.T, test func(t *testing.T, o store.Options)) {
 	t.Run("sqlite", func(t *testing.T) {
 		test(t, store.Options{Path: filepath.Join(t.TempDir(), "kuranty.db")})
 	})
 	t.Run("postgres", func(t *testing.T) {
 		test(t, store.Options{Driver: store.Postgres, DSN: pgtest.Start(t)})
+	})
+}
+
+// onBoth runs a test on an empty database of each kind.
+func onBoth(t *testing.T, test func(t *testing.T, o store.Options)) {
+	t.Run("sqlite", func(t *testing.T) {
+		test(t, store.Options{Path: storetest.SQLite(t)})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		test(t, store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)})
 	})
 }
 

@@ -6,16 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/kuranty/kuranty/internal/delivery"
 	"github.com/kuranty/kuranty/internal/delivery/dispatch"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/seal"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 	"github.com/kuranty/kuranty/internal/webhooks"
 	"github.com/kuranty/kuranty/webhook"
 )
@@ -55,9 +54,9 @@ func openHooks(t testing.TB, driver string) *hooks {
 	t.Helper()
 	o := store.Options{Driver: driver}
 	if driver == store.Postgres {
-		o.DSN = pgtest.Start(t)
+		o.DSN = storetest.Postgres(t)
 	} else {
-		o.Path = filepath.Join(t.TempDir(), "kuranty.db")
+		o.Path = storetest.SQLite(t)
 	}
 	s, err := store.Open(t.Context(), o)
 	if err != nil {

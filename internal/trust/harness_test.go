@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,8 +17,8 @@ import (
 
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/identity"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 	"github.com/kuranty/kuranty/internal/trust"
 )
 
@@ -50,7 +49,7 @@ func onBoth(t *testing.T, test func(t *testing.T, n *network)) {
 func open(t *testing.T, driver string, o trust.Options) *network {
 	t.Helper()
 	n := &network{t: t, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), driver: "sqlite"}
-	path := filepath.Join(t.TempDir(), "kuranty.db")
+	path := storetest.SQLite(t)
 	n.dsn = "file:" + path + "?_pragma=busy_timeout(5000)"
 	so := store.Options{Driver: driver, Path: path, Clock: n.clock, Logger: slog.New(slog.DiscardHandler), Committed: func(es []event.Event) {
 		n.mu.Lock()
@@ -58,7 +57,7 @@ func open(t *testing.T, driver string, o trust.Options) *network {
 		n.events = append(n.events, es...)
 	}}
 	if driver == store.Postgres {
-		so.DSN = pgtest.Start(t)
+		so.DSN = storetest.Postgres(t)
 		n.driver, n.dsn = "pgx", so.DSN
 	}
 	var err error

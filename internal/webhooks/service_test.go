@@ -17,9 +17,9 @@ import (
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/delivery"
 	"github.com/kuranty/kuranty/internal/delivery/egress"
-	"github.com/kuranty/kuranty/internal/pgtest"
 	"github.com/kuranty/kuranty/internal/seal"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 	"github.com/kuranty/kuranty/internal/webhooks"
 	"github.com/kuranty/kuranty/webhook"
 )
@@ -64,7 +64,9 @@ var somebody = webhooks.By{Actor: "user:1", Address: "192.0.2.9"}
 
 func onBoth(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, newRig(t, store.Options{Path: filepath.Join(t.TempDir(), "k.db")})) })
-	t.Run("postgres", func(t *testing.T) { test(t, newRig(t, store.Options{Driver: store.Postgres, DSN: pgtest.Start(t)})) })
+	t.Run("postgres", func(t *testing.T) {
+		test(t, newRig(t, store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)}))
+	})
 }
 
 func newRig(t *testing.T, o store.Options) *rig {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/kuranty/kuranty/internal/compat/chequite"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // secret signs the tokens of the application that users come from, clientSecret those
@@ -54,7 +54,7 @@ func newWorld(t testing.TB, change ...func(*chequite.Options, *chat.Options)) *w
 	logger := slog.New(slog.NewTextHandler(w.log, nil))
 	var err error
 	w.store, err = store.Open(t.Context(), store.Options{
-		Path: filepath.Join(t.TempDir(), "kuranty.db"), Logger: logger, Committed: w.committed,
+		Path: storetest.SQLite(t), Logger: logger, Committed: w.committed,
 	})
 	if err != nil {
 		t.Fatal(err)

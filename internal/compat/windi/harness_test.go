@@ -26,6 +26,7 @@ import (
 	"github.com/kuranty/kuranty/internal/outbox"
 	"github.com/kuranty/kuranty/internal/policy"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 	"github.com/kuranty/kuranty/realtime"
 	"github.com/kuranty/kuranty/realtime/transport"
 )
@@ -86,7 +87,7 @@ func start(t *testing.T, change ...func(*windi.Options, *chat.Options)) *stage {
 		}
 	}
 	st, err := store.Open(t.Context(), store.Options{
-		Path: filepath.Join(t.TempDir(), "kuranty.db"), Logger: quiet, Committed: func(e []event.Event) { log.Committed(e) },
+		Path: storetest.SQLite(t), Logger: quiet, Committed: func(e []event.Event) { log.Committed(e) },
 	})
 	must(err)
 	s.store = st
