@@ -140,6 +140,18 @@ func (o *orders) log(t *testing.T) (all []order) {
 	}
 }
 
+// whole is the log once it has what was acknowledged: on PostgreSQL events get their places
+// in it after the commit, and after a kill by the next process.
+func (o *orders) whole(t *testing.T) (all []order) {
+	t.Helper()
+	for late := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
+		all = o.log(t)
+		if len(o.acknowledged(all)) == 0 || time.Now().After(late) {
+			return all
+		}
+	}
+}
+
 // bodies are the requests that a log leads to, by event.
 func bodies(t *testing.T, log []order) map[string]string {
 	t.Helper()

@@ -92,7 +92,7 @@ func surviveKills(t *testing.T, more []servertest.Option) {
 	}
 	stop()
 	writers.Wait()
-	log := o.log(t)
+	log := o.whole(t)
 	wrong := o.acknowledged(log)
 	for _, h := range hooks {
 		n := 0
@@ -187,7 +187,7 @@ func killedAtEachPoint(t *testing.T, more []servertest.Option) {
 	next := func() string { n++; return o.prepare(0, n) }
 	again := func() { in.dies(sender(begun)); server.Kill(); hold.Store(false); server = start(); o.at(server.URL) }
 	succeeded := func() bool {
-		log := o.log(t)
+		log := o.whole(t)
 		all := o.deliveries(t, hook.ID)
 		return len(all) == len(log) && !slices.ContainsFunc(all, func(d consigned) bool { return d.State != "succeeded" })
 	}
@@ -246,7 +246,7 @@ func killedAtEachPoint(t *testing.T, more []servertest.Option) {
 		again()
 		until(t, "what was answered is recorded", succeeded)
 	}
-	log := o.log(t)
+	log := o.whole(t)
 	wrong := append(o.acknowledged(log), in.check(bodies(t, log))...)
 	wrong = append(wrong, o.agree(t, hook.ID, func(*order) bool { return true }, log, in.all())...)
 	twice, most := in.repeated()
