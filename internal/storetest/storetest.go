@@ -45,7 +45,7 @@ var file = sync.OnceValues(func() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make database: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // the system empties its folder
 	path := filepath.Join(dir, "kuranty.db")
 	if err := fill(store.Options{Path: path}); err != nil {
 		return nil, err
