@@ -80,7 +80,14 @@ func testLedger(t *testing.T, kills int, more []servertest.Option, between func(
 // messages may take to reach the collectors.
 func runLedger(t *testing.T, kills int, patience time.Duration, more []servertest.Option, between func(kill int)) (wrong []string) {
 	dataDir := t.TempDir()
-	start := func() *servertest.Process { return servertest.Binary(t, ledgerOptions(dataDir, more...)...) }
+	// A process lives up to half as long as it took to start, at least up to 220 ms: on a busy
+	// machine less is too short for even one message.
+	var life time.Duration
+	start := func() *servertest.Process {
+		begun := time.Now()
+		defer func() { life = max(200*time.Millisecond, time.Since(begun)/2) }()
+		return servertest.Binary(t, ledgerOptions(dataDir, more...)...)
+	}
 	l := newLedger()
 	server := start()
 	l.at(server.URL)
@@ -99,7 +106,7 @@ func runLedger(t *testing.T, kills int, patience time.Duration, more []servertes
 		writers.Go(func() { l.write(ctx, p, "w"+strconv.Itoa(i), chats) })
 	}
 	for kill := range kills {
-		time.Sleep(time.Duration(20+rand.IntN(200)) * time.Millisecond) // a crash comes at any moment
+		time.Sleep(20*time.Millisecond + rand.N(life)) // a crash comes at any moment
 		if between != nil {
 			between(kill)
 		}
