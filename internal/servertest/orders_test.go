@@ -140,18 +140,6 @@ func (o *orders) log(t *testing.T) (all []order) {
 	}
 }
 
-// whole is the log once it has what was acknowledged: on PostgreSQL events get their places
-// in it after the commit, and after a kill by the next process.
-func (o *orders) whole(t *testing.T) (all []order) {
-	t.Helper()
-	for late := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
-		all = o.log(t)
-		if len(o.acknowledged(all)) == 0 || time.Now().After(late) {
-			return all
-		}
-	}
-}
-
 // bodies are the requests that a log leads to, by event.
 func bodies(t *testing.T, log []order) map[string]string {
 	t.Helper()
@@ -259,21 +247,32 @@ func (o *orders) agree(t *testing.T, hook int64, wants func(*order) bool, log []
 
 // acknowledged tells which events were acknowledged and are not in the log.
 func (o *orders) acknowledged(log []order) (wrong []string) {
+	wrong = o.missing(log)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	there := map[string]bool{}
 	for _, e := range log {
-		there[e.ID] = true
 		if o.sent[e.ID] == "" {
 			wrong = append(wrong, fmt.Sprintf("event %s is in the log and was not sent", e.ID))
 		}
 	}
+	return append(wrong, o.wrong...)
+}
+
+// missing is what was acknowledged and is not in the log: on PostgreSQL events get their
+// places in it after the commit, and after a kill from the next process.
+func (o *orders) missing(log []order) (wrong []string) {
+	there := map[string]bool{}
+	for _, e := range log {
+		there[e.ID] = true
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for id := range o.acked {
 		if !there[id] {
 			wrong = append(wrong, fmt.Sprintf("event %s was acknowledged and is not in the log", id))
 		}
 	}
-	return append(wrong, o.wrong...)
+	return wrong
 }
 
 // report fails the test with what is wrong, or the first of it.
