@@ -200,6 +200,11 @@ const (
 		SELECT j.value ->> 0, j.value ->> 1, CAST(j.value ->> 2 AS BIGINT), j.value ->> 3, j.value ->> 4, CAST(j.value ->> 5 AS BIGINT), CAST(j.value ->> 6 AS BIGINT), CAST(j.value ->> 7 AS BIGINT)`
 	once = ` WHERE true ON CONFLICT DO NOTHING`
 
+	// What a job queued has its payload from the log again, should it be gone.
+	takePayloads = `UPDATE webhook_events SET payload = j.value ->> 3, created_at = CAST(j.value ->> 7 AS BIGINT)`
+	ofJob        = ` WHERE event_id = j.value ->> 0 AND payload IS NULL
+		AND EXISTS (SELECT 1 FROM webhook_deliveries AS d WHERE d.webhook_id = $2 AND d.event_id = webhook_events.event_id AND d.job = $3)`
+
 	addDeliveries = `INSERT INTO webhook_deliveries (webhook_id, event_id, event_type, lane, caused_by, state, phase, cycle_start, created_at, lease_until, job)
 		SELECT w.id, j.value ->> 1, j.value ->> 2, CASE w.ordering WHEN 'strict' THEN '' WHEN 'key' THEN nullif(j.value ->> 3, '') END, j.value ->> 4, j.value ->> 5,
 			CASE WHEN CAST(j.value ->> 6 AS BIGINT) = 0 AND (w.ordering = 'strict' OR w.ordering = 'key' AND j.value ->> 3 <> '') THEN -1 ELSE CAST(j.value ->> 6 AS BIGINT) END,
@@ -209,6 +214,8 @@ const (
 
 	keepEventsSQLite      = keepEvents + rowsSQLite + once
 	keepEventsPostgres    = keepEvents + rowsPostgres + once
+	takePayloadsSQLite    = takePayloads + rowsSQLite + ofJob
+	takePayloadsPostgres  = takePayloads + rowsPostgres + ofJob
 	addDeliveriesSQLite   = addDeliveries + rowsSQLite + ofWebhooks + once + newIDs
 	addDeliveriesPostgres = addDeliveries + rowsPostgres + ofWebhooks + once + newIDs
 )
@@ -239,10 +246,9 @@ func (tx *Tx) addMatched(ctx context.Context, job string, lease time.Time, match
 		webhook int64
 	}
 	wanted := map[key]*delivery.Delivery{}
-	var events, deliveries rowList
+	var deliveries rowList
 	for i := range matched {
 		e := &matched[i].Event
-		events.row().str(e.ID).str(e.Type).int(e.Pos).bytes(e.Payload).str(e.OrderingKey).intOrNull(e.Ref).int(micro(e.At)).int(tx.Now() * 1000)
 		for _, d := range matched[i].Deliveries {
 			until := int64(0)
 			if d.State == delivery.StateSending {
@@ -254,7 +260,7 @@ func (tx *Tx) addMatched(ctx context.Context, job string, lease time.Time, match
 				int(int64(phaseOf(d.State))).int(micro(d.CreatedAt)).int(until).strOrNull(job)
 		}
 	}
-	if _, err := tx.exec(ctx, tx.text(keepEventsSQLite, keepEventsPostgres), events.String()); err != nil {
+	if _, err := tx.exec(ctx, tx.text(keepEventsSQLite, keepEventsPostgres), tx.rowsOfEvents(matched)); err != nil {
 		return 0, fmt.Errorf("keep events: %w", err)
 	}
 	l := lanes{}
@@ -276,4 +282,14 @@ func (tx *Tx) addMatched(ctx context.Context, job string, lease time.Time, match
 		return 0, fmt.Errorf("add deliveries: %w", err)
 	}
 	return made, tx.settle(ctx, l)
+}
+
+// rowsOfEvents are the events as the statements take them that keep them.
+func (tx *Tx) rowsOfEvents(matched []dispatch.Matched) string {
+	var rows rowList
+	for i := range matched {
+		e := &matched[i].Event
+		rows.row().str(e.ID).str(e.Type).int(e.Pos).bytes(e.Payload).str(e.OrderingKey).intOrNull(e.Ref).int(micro(e.At)).int(tx.Now() * 1000)
+	}
+	return rows.String()
 }

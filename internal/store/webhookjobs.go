@@ -123,18 +123,9 @@ func (p dispatchStore) SaveJob(ctx context.Context, j *dispatch.Job) (running bo
 	return n > 0 && j.State == dispatch.JobRunning, err
 }
 
-// listOrAll is a list of texts for a statement, empty if it is to be everything.
-func listOrAll(texts []string) (string, error) {
-	if len(texts) == 0 {
-		return "", nil
-	}
-	b, err := json.Marshal(texts)
-	return string(b), err
-}
-
 // Failed implements dispatch.Store.
 func (p dispatchStore) Failed(ctx context.Context, j *dispatch.Job, limit int) (ids []int64, err error) {
-	codes, err := listOrAll(j.ErrorCodes)
+	codes, err := toJSON(j.ErrorCodes)
 	if err != nil {
 		return nil, err
 	}
@@ -157,31 +148,35 @@ func (p dispatchStore) Log(ctx context.Context, j *dispatch.Job, limit int) (fou
 // Replay implements dispatch.Store.
 func (p dispatchStore) Replay(ctx context.Context, j *dispatch.Job, now time.Time, matched []dispatch.Matched) (queued int, err error) {
 	err = p.s.Update(ctx, func(tx *Tx) error {
-		queued, err = tx.addMatched(ctx, j.ID, time.Time{}, matched)
-		if err != nil || j.OnlyMissing {
+		if queued, err = tx.addMatched(ctx, j.ID, time.Time{}, matched); err != nil {
 			return err
 		}
-		var again []string
-		for _, m := range matched {
-			for _, d := range m.Deliveries {
-				if d.ID == 0 {
-					again = append(again, d.EventID)
-				}
+		if !j.OnlyMissing {
+			n, err := p.requeue(ctx, tx, j, now, matched)
+			if queued += n; err != nil {
+				return err
 			}
 		}
-		if len(again) == 0 {
-			return nil
-		}
-		n, err := p.requeue(ctx, tx, j, now, again)
-		queued += n
+		_, err = tx.exec(ctx, tx.text(takePayloadsSQLite, takePayloadsPostgres), tx.rowsOfEvents(matched), j.Webhook, j.ID)
 		return err
 	})
 	return queued, err
 }
 
-// requeue begins the schedule anew for deliveries of events that are there.
-func (p dispatchStore) requeue(ctx context.Context, tx *Tx, j *dispatch.Job, now time.Time, events []string) (n int, err error) {
-	list, err := listOrAll(events)
+// requeue begins the schedule anew for what was matched and was there before.
+func (p dispatchStore) requeue(ctx context.Context, tx *Tx, j *dispatch.Job, now time.Time, matched []dispatch.Matched) (n int, err error) {
+	var events []string
+	for _, m := range matched {
+		for _, d := range m.Deliveries {
+			if d.ID == 0 {
+				events = append(events, d.EventID)
+			}
+		}
+	}
+	if len(events) == 0 {
+		return 0, nil
+	}
+	list, err := toJSON(events)
 	if err != nil {
 		return 0, err
 	}

@@ -276,7 +276,9 @@ func TestEventsAreReplayed(t *testing.T) {
 		}
 		old := h.deliver(w.ID, delivery.StateSending, "a", "b")
 		h.finish("", old[0].ID)
-		e := []delivery.Event{{ID: old[0].EventID, Type: "ticket.created", OrderingKey: "a"}, {ID: old[1].EventID, Type: "ticket.created", OrderingKey: "b"}, h.event("a")}
+		h.must(h.owners.ErasePayload(ctx, w.ID, old[0].ID))
+		e := []delivery.Event{h.event("a"), h.event("b"), h.event("a")}
+		e[0].ID, e[1].ID = old[0].EventID, old[1].EventID
 		replay := func() (int, []dispatch.Matched) {
 			t.Helper()
 			var all []dispatch.Matched
@@ -292,14 +294,15 @@ func TestEventsAreReplayed(t *testing.T) {
 		if n != 1 || made.ID == 0 || all[0].Deliveries[0].ID != 0 {
 			t.Errorf("%d were missing", n)
 		}
-		if got := h.delivery(old[0]); got.State != delivery.StateSucceeded || got.Event.Payload == nil {
-			t.Errorf("what was there is %+v", got)
+		if got := h.delivery(old[0]); got.State != delivery.StateSucceeded || got.Event.Payload != nil {
+			t.Errorf("what was there, and erased, is %+v", got)
 		}
 		j.OnlyMissing = false
 		if n, _ = replay(); n != 1 { // one is being sent, one was queued just now
 			t.Errorf("%d were made anew", n)
 		}
-		if got := h.delivery(old[0]); got.State != delivery.StateQueued || got.Cycle != 1 || got.Attempts != 1 || got.Job != j.ID || got.Trigger != delivery.TriggerReplay {
+		if got := h.delivery(old[0]); got.State != delivery.StateQueued || got.Cycle != 1 || got.Attempts != 1 || got.Job != j.ID || got.Trigger != delivery.TriggerReplay ||
+			string(got.Event.Payload) != string(e[0].Payload) { // the log still says it
 			t.Errorf("made anew: %+v", got)
 		}
 		// The one that was queued before has its turn in the lane first; then the older one.
