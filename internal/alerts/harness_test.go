@@ -45,15 +45,12 @@ func newStand(t *testing.T, driver string, o alerts.Options) *stand {
 func newStandAt(t *testing.T, driver string, o alerts.Options, now time.Time) *stand {
 	t.Helper()
 	s := &stand{t: t, now: now, facts: &alerts.Facts{RetentionDays: 30}}
-	so := store.Options{Driver: driver, Clock: s.clock, Logger: slog.New(slog.DiscardHandler), Committed: func(es []event.Event) {
+	so := storetest.Options(t, driver)
+	so.Clock, so.Logger = s.clock, slog.New(slog.DiscardHandler)
+	so.Committed = func(es []event.Event) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.events = append(s.events, es...)
-	}}
-	if driver == store.Postgres {
-		so.DSN = storetest.Postgres(t)
-	} else {
-		so.Path = storetest.SQLite(t)
 	}
 	var err error
 	if s.store, err = store.Open(t.Context(), so); err != nil {

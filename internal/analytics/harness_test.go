@@ -37,15 +37,12 @@ func onBoth(t *testing.T, o analytics.Options, f func(t *testing.T, s *stand)) {
 func newStand(t *testing.T, driver string, o analytics.Options) *stand {
 	t.Helper()
 	s := &stand{t: t, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
-	so := store.Options{Driver: driver, Clock: s.clock, Logger: slog.New(slog.DiscardHandler), Committed: func(es []event.Event) {
+	so := storetest.Options(t, driver)
+	so.Clock, so.Logger = s.clock, slog.New(slog.DiscardHandler)
+	so.Committed = func(es []event.Event) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.events = append(s.events, es...)
-	}}
-	if driver == store.Postgres {
-		so.DSN = storetest.Postgres(t)
-	} else {
-		so.Path = storetest.SQLite(t)
 	}
 	var err error
 	if s.store, err = store.Open(t.Context(), so); err != nil {

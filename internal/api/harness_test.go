@@ -74,13 +74,12 @@ func start(t testing.TB, o options) *server {
 	t.Helper()
 	s := &server{t: t, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), log: new(bytes.Buffer), mail: make(chan identity.Mail, 10)}
 	logger := slog.New(slog.NewTextHandler(&lockedWriter{w: s.log}, &slog.HandlerOptions{Level: slog.LevelError}))
-	so := store.Options{Driver: o.driver, Path: storetest.SQLite(t), Clock: s.clock, Logger: logger, Committed: func(es []event.Event) {
+	so := storetest.Options(t, o.driver)
+	so.Clock, so.Logger = s.clock, logger
+	so.Committed = func(es []event.Event) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.events = append(s.events, es...)
-	}}
-	if o.driver == store.Postgres {
-		so.DSN = storetest.Postgres(t)
 	}
 	var err error
 	if s.store, err = store.Open(t.Context(), so); err != nil {

@@ -7,13 +7,14 @@ import (
 
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // TestS16_WhoComesBackSeesNothingFromBetween removes a member of a group whose history is
 // not for new members, and adds the same one again: what was sent in between comes by no
 // way, but what comes after does.
 func TestS16_WhoComesBackSeesNothingFromBetween(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", nil)
+	s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 	people := s.people(2)
 	owner, member := people[0], people[1]
 	id := s.group(people...)

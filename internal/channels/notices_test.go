@@ -9,13 +9,14 @@ import (
 	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/channels"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // TestNoticeOfAChatForgetsADeletedMessage reads one's own past after the newest message of
 // a chat, which the notice of the chat showed, has been deleted for all.
 func TestNoticeOfAChatForgetsADeletedMessage(t *testing.T) {
 	var s *stage
-	s = start(t, newDatabase(t, store.SQLite), "one", func(o *channels.Options) {
+	s = start(t, storetest.Options(t, store.SQLite), "one", func(o *channels.Options) {
 		plain := o.Render
 		o.Render = func(e event.Event) ([]byte, error) {
 			if _, user := event.StreamOf(e.Stream); user != 0 {
@@ -53,7 +54,7 @@ func TestNoticeOfAChatForgetsADeletedMessage(t *testing.T) {
 
 // TestPresenceOfAHundredPeople subscribes one connection to more people than it may.
 func TestPresenceOfAHundredPeople(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", nil)
+	s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 	people := s.people(103)
 	for _, p := range people[1:] {
 		v, _, err := s.chats.OpenDirect(t.Context(), people[0], p)

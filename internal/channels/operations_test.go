@@ -14,13 +14,14 @@ import (
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // TestS14_ChannelOperations runs every cell of testdata/operations.txt: who may do what
 // in which channel. A cell is ok or the code of the refusal.
 func TestS14_ChannelOperations(t *testing.T) {
 	var s *stage
-	s = start(t, newDatabase(t, store.SQLite), "one", func(o *channels.Options) {
+	s = start(t, storetest.Options(t, store.SQLite), "one", func(o *channels.Options) {
 		o.Publish = func(ctx context.Context, user int64, channel string, data []byte) error {
 			id := channels.UserID(strings.TrimPrefix(channel, "chat:"))
 			_, _, err := s.chats.Send(ctx, user, id, chat.Sending{Text: string(data)})

@@ -11,6 +11,7 @@ import (
 	"github.com/kuranty/kuranty/internal/channels"
 	"github.com/kuranty/kuranty/internal/identity"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 	"github.com/kuranty/kuranty/protocol"
 )
 
@@ -23,7 +24,7 @@ const after = "AFTER THE REMOVAL"
 func TestS16_RemovedMembersGetNothing(t *testing.T) {
 	for driver, rounds := range map[string]int{store.SQLite: 200, store.Postgres: 50} {
 		t.Run(driver, func(t *testing.T) {
-			db := newDatabase(t, driver)
+			db := storetest.Options(t, driver)
 			nodes := []*stage{start(t, db, "one", nil)}
 			if driver == store.Postgres {
 				nodes = append(nodes, start(t, db, "two", nil))
@@ -105,7 +106,7 @@ func (s *stage) prowl(t *testing.T, user, id int64, rnd *rand.Rand, removed <-ch
 func TestS16_RemovalWhileItIsBeingAnswered(t *testing.T) {
 	for _, way := range []string{"subscribe", "recover", "history", "connect", "modern", "modern recover"} {
 		t.Run(way, func(t *testing.T) {
-			s := start(t, newDatabase(t, store.SQLite), "one", nil)
+			s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 			people := s.people(2)
 			owner, member := people[0], people[1]
 			id := s.group(people...)
@@ -159,7 +160,7 @@ func TestS16_RemovalWhileItIsBeingAnswered(t *testing.T) {
 // TestS08_AccountsThatEndWhileTheyConnect suspends somebody between the look at the
 // account and the end of connecting.
 func TestS08_AccountsThatEndWhileTheyConnect(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", nil)
+	s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 	user := s.people(1)[0]
 	s.asked.before = func(int64, int64) {
 		if err := s.accounts.Suspend(t.Context(), identity.Operator("test"), user); err != nil {
@@ -184,7 +185,7 @@ func TestS08_AccountsThatEndWhileTheyConnect(t *testing.T) {
 func TestS08_StatusEndsWithTheLastSharedChat(t *testing.T) {
 	for _, end := range []string{"remove watcher", "remove watched", "leave", "delete", "block", "hide"} {
 		t.Run(end, func(t *testing.T) {
-			s := start(t, newDatabase(t, store.SQLite), "one", nil)
+			s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 			people := s.people(3)
 			owner, watched, watcher := people[0], people[1], people[2]
 			id := s.group(people...)
@@ -238,7 +239,7 @@ func TestS08_StatusEndsWithTheLastSharedChat(t *testing.T) {
 
 // TestUnknownAndForbiddenChannels compares what is answered with chat-api.md §0.5.
 func TestUnknownAndForbiddenChannels(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", nil)
+	s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 	people := s.people(2)
 	id := s.group(people[0])
 	c := s.connect(people[1], "")
@@ -269,7 +270,7 @@ func TestUnknownAndForbiddenChannels(t *testing.T) {
 
 // TestModernClientsBeyondTheirChats has more chats than the server subscribes to.
 func TestModernClientsBeyondTheirChats(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", func(o *channels.Options) { o.AutoSubscribe = 2 })
+	s := start(t, storetest.Options(t, store.SQLite), "one", func(o *channels.Options) { o.AutoSubscribe = 2 })
 	people := s.people(2)
 	me, other := people[0], people[1]
 	var ids []int64

@@ -20,7 +20,6 @@ import (
 	"github.com/kuranty/kuranty/internal/outbox"
 	"github.com/kuranty/kuranty/internal/policy"
 	"github.com/kuranty/kuranty/internal/store"
-	"github.com/kuranty/kuranty/internal/storetest"
 	"github.com/kuranty/kuranty/protocol"
 	"github.com/kuranty/kuranty/realtime"
 )
@@ -112,17 +111,6 @@ func (contract) Read(_, _, _, _ int64, _ int)     {}
 func (contract) Delivered(_, _, _ int64, _ int)   {}
 func (contract) ChatState(_, _ int64)             {}
 func (contract) ListChanged(int64)                {}
-
-// newDatabase is a fresh one.
-func newDatabase(t testing.TB, driver string) store.Options {
-	o := store.Options{Driver: driver}
-	if driver == store.Postgres {
-		o.DSN = storetest.Postgres(t)
-	} else {
-		o.Path = storetest.SQLite(t)
-	}
-	return o
-}
 
 // start runs a node called name on a database.
 func start(t testing.TB, db store.Options, name string, change func(*channels.Options)) *stage {

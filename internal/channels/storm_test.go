@@ -9,6 +9,7 @@ import (
 	"github.com/kuranty/kuranty/internal/channels"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // TestR34_AReconnectStormAsksTheDatabaseOncePerClient lets 500 clients come back after a
@@ -17,7 +18,7 @@ func TestR34_AReconnectStormAsksTheDatabaseOncePerClient(t *testing.T) {
 	const clients = 500
 	for _, way := range []string{"modern", "plain"} {
 		t.Run(way, func(t *testing.T) {
-			db := newDatabase(t, store.SQLite)
+			db := storetest.Options(t, store.SQLite)
 			s := start(t, db, "one", nil)
 			people := s.people(clients)
 			id := s.group(people...)

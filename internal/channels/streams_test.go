@@ -9,6 +9,7 @@ import (
 
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 func chatChannel(id int64) string { return fmt.Sprintf("chat:%d", id) }
@@ -23,7 +24,7 @@ func texts(pubs []pub) (list []string) {
 
 func onBoth(t *testing.T, test func(t *testing.T, db store.Options)) {
 	for _, driver := range []string{store.SQLite, store.Postgres} {
-		t.Run(driver, func(t *testing.T) { test(t, newDatabase(t, driver)) })
+		t.Run(driver, func(t *testing.T) { test(t, storetest.Options(t, driver)) })
 	}
 }
 
@@ -95,7 +96,7 @@ func TestR12_RecoveryFromMemoryAndFromTheDatabaseAreTheSame(t *testing.T) {
 
 // TestHistoryIsBounded asks for the past of channels with more than they keep.
 func TestHistoryIsBounded(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", nil)
+	s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 	people := s.people(2)
 	id := s.group(people...)
 	for i := range 120 {
@@ -128,7 +129,7 @@ func TestHistoryIsBounded(t *testing.T) {
 
 // TestMessagesAreNumberedByThemselves compares user-{chat}-messages with the messages.
 func TestMessagesAreNumberedByThemselves(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", nil)
+	s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 	people := s.people(2)
 	id := s.group(people...)
 	c := s.connect(people[1], "")
@@ -166,7 +167,7 @@ func TestMessagesAreNumberedByThemselves(t *testing.T) {
 // TestDeletedMessagesAreNotRecovered deletes a message that is in memory as a
 // publication, as a notice and as a quote.
 func TestDeletedMessagesAreNotRecovered(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", nil)
+	s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 	people := s.people(2)
 	id := s.group(people...)
 	s.announced()
@@ -212,7 +213,7 @@ func TestDeletedMessagesAreNotRecovered(t *testing.T) {
 
 // TestR14_AnotherEpochIsNotRecovered offers an epoch that is not the database's.
 func TestR14_AnotherEpochIsNotRecovered(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", nil)
+	s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 	people := s.people(1)
 	id := s.group(people...)
 	s.say(people[0], id, "one")
@@ -226,7 +227,7 @@ func TestR14_AnotherEpochIsNotRecovered(t *testing.T) {
 
 // TestR12_AClientAheadOfTheNodeWaits has seen on one node what the other is told of later.
 func TestR12_AClientAheadOfTheNodeWaits(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", nil)
+	s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 	people := s.people(1)
 	id := s.group(people...)
 	m := s.say(people[0], id, "one")
@@ -250,7 +251,7 @@ func TestR12_AClientAheadOfTheNodeWaits(t *testing.T) {
 
 // TestWhatNobodyWatchesIsNotRendered counts the work for chats without subscribers.
 func TestWhatNobodyWatchesIsNotRendered(t *testing.T) {
-	s := start(t, newDatabase(t, store.SQLite), "one", nil)
+	s := start(t, storetest.Options(t, store.SQLite), "one", nil)
 	people := s.people(2)
 	id := s.group(people...)
 	for range 20 {

@@ -8,6 +8,7 @@ import (
 	"github.com/kuranty/kuranty/internal/channels"
 	"github.com/kuranty/kuranty/internal/chat"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 // TestSendingEndsTyping says nothing of who stops typing by sending, and tells at once
@@ -21,7 +22,7 @@ func TestSendingEndsTyping(t *testing.T) {
 		},
 		Tell: func(who chat.Typist) { told = append(told, who.Typing) },
 	})
-	s := start(t, newDatabase(t, store.SQLite), "one", func(o *channels.Options) { o.Typing = typing })
+	s := start(t, storetest.Options(t, store.SQLite), "one", func(o *channels.Options) { o.Typing = typing })
 	people := s.people(2)
 	id := s.group(people...)
 	set := func(is bool) {

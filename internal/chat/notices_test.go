@@ -18,11 +18,7 @@ import (
 func TestNoticesToEverybodyAreNumberedInTheLog(t *testing.T) {
 	for _, db := range []string{store.SQLite, store.Postgres} {
 		t.Run(db, func(t *testing.T) {
-			o := store.Options{Driver: db, Path: storetest.SQLite(t)}
-			if db == store.Postgres {
-				o.DSN = storetest.Postgres(t)
-			}
-			s, err := store.Open(t.Context(), o)
+			s, err := store.Open(t.Context(), storetest.Options(t, db))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -48,11 +48,13 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t}
-	s, err := store.Open(t.Context(), store.Options{Path: storetest.SQLite(t), Committed: func(es []event.Event) {
+	o := storetest.Options(t, store.SQLite)
+	o.Committed = func(es []event.Event) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.events = append(w.events, es...)
-	}})
+	}
+	s, err := store.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,11 +45,7 @@ func databases(t *testing.T, f func(t *testing.T, r *rig)) {
 
 func newRig(t *testing.T, driver string, o files.Options) *rig {
 	t.Helper()
-	so := store.Options{Driver: driver, Path: storetest.SQLite(t)}
-	if driver == store.Postgres {
-		so.DSN = storetest.Postgres(t)
-	}
-	s, err := store.Open(t.Context(), so)
+	s, err := store.Open(t.Context(), storetest.Options(t, driver))
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	r := &rig{store: s, now: time.Now()}

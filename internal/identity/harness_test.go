@@ -46,16 +46,12 @@ func each(t *testing.T, o func(*identity.Options), f func(*testing.T, *harness))
 func newHarness(t *testing.T, driver string, change func(*identity.Options)) *harness {
 	t.Helper()
 	h := &harness{t: t, now: time.Now(), mail: make(chan identity.Mail, 100)}
-	so := store.Options{
-		Driver: driver, Path: storetest.SQLite(t), Clock: h.clock, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Committed: func(events []event.Event) {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			h.events = append(h.events, events...)
-		},
-	}
-	if driver == store.Postgres {
-		so.DSN = storetest.Postgres(t)
+	so := storetest.Options(t, driver)
+	so.Clock, so.Logger = h.clock, slog.New(slog.NewTextHandler(io.Discard, nil))
+	so.Committed = func(events []event.Event) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.events = append(h.events, events...)
 	}
 	var err error
 	if h.store, err = store.Open(t.Context(), so); err != nil {

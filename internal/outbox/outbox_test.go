@@ -109,8 +109,9 @@ func (s *sink) await(t *testing.T, n int) []event.Event {
 }
 
 func onBoth(t *testing.T, test func(t *testing.T, o store.Options)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, store.Options{Path: filepath.Join(t.TempDir(), "k.db")}) })
-	t.Run("postgres", func(t *testing.T) { test(t, store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)}) })
+	for _, driver := range []string{store.SQLite, store.Postgres} {
+		t.Run(driver, func(t *testing.T) { test(t, storetest.Options(t, driver)) })
+	}
 }
 
 // write stores n events from several writers whose transactions overlap.
@@ -244,7 +245,7 @@ func TestARefusedEventIsSetAside(t *testing.T) {
 // Two processes on one database: each announces everything, whoever stored it, also
 // when the one that numbers dies.
 func TestProcessesAnnounceWhatOthersStore(t *testing.T) {
-	o := store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)}
+	o := storetest.Options(t, store.Postgres)
 	a, b := &sink{name: "a"}, &sink{name: "b"}
 	first := start(t, o, outbox.Options{}, a)
 	second := start(t, o, outbox.Options{}, b)
@@ -262,7 +263,7 @@ func TestProcessesAnnounceWhatOthersStore(t *testing.T) {
 // A process that numbered events and died before it told anybody leaves them to the next
 // one that numbers (guarantees.md R18).
 func TestR18_LeaderAnnouncesWhatTheOneBeforeNumbered(t *testing.T) {
-	s := open(t, store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)})
+	s := open(t, storetest.Options(t, store.Postgres))
 	told := &sink{name: "a"}
 	log := outbox.New(s, outbox.Options{}, told)
 	if err := log.Load(t.Context()); err != nil {

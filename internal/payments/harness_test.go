@@ -42,17 +42,15 @@ func each(t *testing.T, f func(t *testing.T, h *harness)) {
 func newHarness(t *testing.T, driver string) *harness {
 	t.Helper()
 	h := &harness{t: t, driver: driver, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
-	o := store.Options{
-		Driver: driver, Path: storetest.SQLite(t), Clock: h.clock, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Committed: func(events []event.Event) {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			h.events = append(h.events, events...)
-		},
+	o := storetest.Options(t, driver)
+	o.Clock, o.Logger = h.clock, slog.New(slog.NewTextHandler(io.Discard, nil))
+	o.Committed = func(events []event.Event) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.events = append(h.events, events...)
 	}
 	var err error
 	if driver == store.Postgres {
-		o.DSN = storetest.Postgres(t)
 		h.raw, err = sql.Open("pgx", o.DSN)
 	} else {
 		h.raw, err = sql.Open("sqlite", o.Path+"?_pragma=busy_timeout(5000)")

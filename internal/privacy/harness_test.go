@@ -34,7 +34,7 @@ type harness struct {
 	t        testing.TB
 	driver   string
 	folder   string // of everything that is kept beside the database
-	path     string // of the database
+	path     string // of SQLite's file
 	raw      *sql.DB
 	store    *store.Store
 	accounts *identity.Accounts
@@ -64,11 +64,11 @@ func newHarness(t testing.TB, driver string, days int) *harness {
 		t: t, driver: driver, folder: t.TempDir(), days: days,
 		now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), purged: make(map[int64]bool),
 	}
-	o := store.Options{Driver: driver, Path: storetest.SQLite(t), Clock: h.clock, Logger: quiet}
+	o := storetest.Options(t, driver)
+	o.Clock, o.Logger = h.clock, quiet
 	h.path = o.Path
 	var err error
 	if driver == store.Postgres {
-		o.DSN = storetest.Postgres(t)
 		h.raw, err = sql.Open("pgx", o.DSN)
 	} else {
 		h.raw, err = sql.Open("sqlite", o.Path+"?_pragma=busy_timeout(5000)&_pragma=secure_delete(1)")

@@ -20,12 +20,8 @@ import (
 func open(t *testing.T, driver string) (*store.Store, seed.Into) {
 	t.Helper()
 	clock := new(seed.Clock)
-	o := store.Options{Driver: driver, Clock: clock.Now}
-	if driver == store.Postgres {
-		o.DSN = storetest.Postgres(t)
-	} else {
-		o.Path = storetest.SQLite(t)
-	}
+	o := storetest.Options(t, driver)
+	o.Clock = clock.Now
 	st, err := store.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kuranty/kuranty/internal/status"
 	"github.com/kuranty/kuranty/internal/store"
+	"github.com/kuranty/kuranty/internal/storetest"
 )
 
 func TestOverallIsTheWorst(t *testing.T) {
@@ -179,7 +180,7 @@ func TestChangesThatWaitAreBounded(t *testing.T) {
 
 // Of two processes one announces; the other shows what that one says, and takes over.
 func TestOneProcessAnnounces(t *testing.T) {
-	o := postgres(t)
+	o := storetest.Options(t, store.Postgres)
 	a, b := start(t, o), start(t, o)
 	a.sample(2)
 	b.sample(2)

@@ -16,8 +16,9 @@ import (
 
 // onBoth runs a test on both databases.
 func onBoth(t *testing.T, test func(t *testing.T, o store.Options)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, store.Options{Path: storetest.SQLite(t)}) })
-	t.Run("postgres", func(t *testing.T) { test(t, store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)}) })
+	for _, driver := range []string{store.SQLite, store.Postgres} {
+		t.Run(driver, func(t *testing.T) { test(t, storetest.Options(t, driver)) })
+	}
 }
 
 // node is a process with a status of its own.

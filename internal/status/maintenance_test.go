@@ -17,10 +17,6 @@ import (
 	"github.com/kuranty/kuranty/internal/storetest"
 )
 
-func postgres(t *testing.T) store.Options {
-	return store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)}
-}
-
 func exec(t *testing.T, o store.Options, statement string) {
 	t.Helper()
 	db, err := sql.Open("pgx", o.DSN)
@@ -166,7 +162,7 @@ func TestMaintenanceBySchedule(t *testing.T) {
 // Two processes whose schedules come at the same moment, and operators who are in a hurry,
 // begin and end each maintenance once.
 func TestMaintenanceBeginsAndEndsOnce(t *testing.T) {
-	o := postgres(t)
+	o := storetest.Options(t, store.Postgres)
 	nodes := []*node{start(t, o), start(t, o)}
 	const many = 20
 	var ids []string

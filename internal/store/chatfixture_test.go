@@ -34,13 +34,7 @@ func onChats(t *testing.T, o chat.Options, f func(t *testing.T, c *chats)) {
 
 func openChats(t testing.TB, driver string, o chat.Options) *chats {
 	t.Helper()
-	so := store.Options{Driver: driver}
-	if driver == store.Postgres {
-		so.DSN = storetest.Postgres(t)
-	} else {
-		so.Path = storetest.SQLite(t)
-	}
-	return openChatsOn(t, so, o)
+	return openChatsOn(t, storetest.Options(t, driver), o)
 }
 
 // openChatsOn is openChats on a database that the test chose.

@@ -26,11 +26,7 @@ func attics(t *testing.T, f func(t *testing.T, a *attic)) {
 	t.Helper()
 	for _, driver := range []string{store.SQLite, store.Postgres} {
 		t.Run(driver, func(t *testing.T) {
-			o := store.Options{Driver: driver, Path: storetest.SQLite(t)}
-			if driver == store.Postgres {
-				o.DSN = storetest.Postgres(t)
-			}
-			s, err := store.Open(t.Context(), o)
+			s, err := store.Open(t.Context(), storetest.Options(t, driver))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -84,7 +84,7 @@ func TestFailingWriteThatReturnsIsUndone(t *testing.T) {
 // Who writes while a group is under way joins it; if that write fails, the group is done
 // again without it.
 func TestWritesJoinTheGroupUnderWay(t *testing.T) {
-	s := open(t, store.Options{Path: storetest.SQLite(t)})
+	s := open(t, storetest.Options(t, store.SQLite))
 	s.MustExec(t, `CREATE TABLE probe (n BIGINT PRIMARY KEY)`)
 	for i, want := range []error{nil, errors.New("refused")} {
 		before := s.Stats().Groups
@@ -117,7 +117,7 @@ func TestWritesJoinTheGroupUnderWay(t *testing.T) {
 // A write that is refused is done again, with a savepoint, only if it has changed something:
 // who is no member may ask as often as they like.
 func TestOnlyChangesAreDoneAgain(t *testing.T) {
-	s := open(t, store.Options{Path: storetest.SQLite(t)})
+	s := open(t, storetest.Options(t, store.SQLite))
 	s.MustExec(t, `CREATE TABLE probe (n BIGINT PRIMARY KEY)`)
 	refused := errors.New("refused")
 	for _, c := range []struct {

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -246,11 +245,7 @@ func TestARestoredBackupCanBeSearched(t *testing.T) {
 		if _, err := c.store.Backup(t.Context(), &archive, nil); err != nil {
 			t.Fatal(err)
 		}
-		o := store.Options{Driver: c.store.Driver(), Path: filepath.Join(t.TempDir(), "k.db")}
-		if o.Driver == store.Postgres {
-			o.DSN = storetest.Postgres(t)
-		}
-		s, err := store.Open(t.Context(), o)
+		s, err := store.Open(t.Context(), storetest.Options(t, c.store.Driver()))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,12 +27,9 @@ func onNew(t *testing.T, test func(t *testing.T, o store.Options)) {
 
 // onBoth runs a test on an empty database of each kind.
 func onBoth(t *testing.T, test func(t *testing.T, o store.Options)) {
-	t.Run("sqlite", func(t *testing.T) {
-		test(t, store.Options{Path: storetest.SQLite(t)})
-	})
-	t.Run("postgres", func(t *testing.T) {
-		test(t, store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)})
-	})
+	for _, driver := range []string{store.SQLite, store.Postgres} {
+		t.Run(driver, func(t *testing.T) { test(t, storetest.Options(t, driver)) })
+	}
 }
 
 func open(t *testing.T, o store.Options) *store.Store {

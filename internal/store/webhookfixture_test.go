@@ -52,12 +52,7 @@ func onHooks(t *testing.T, f func(t *testing.T, h *hooks)) {
 
 func openHooks(t testing.TB, driver string) *hooks {
 	t.Helper()
-	o := store.Options{Driver: driver}
-	if driver == store.Postgres {
-		o.DSN = storetest.Postgres(t)
-	} else {
-		o.Path = storetest.SQLite(t)
-	}
+	o := storetest.Options(t, driver)
 	s, err := store.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -18,25 +18,24 @@ import (
 	"github.com/kuranty/kuranty/internal/store"
 )
 
-// SQLite returns the path of a new database that only t has.
-func SQLite(t testing.TB) string {
+// Options returns where a new database is that only t has, to be opened with a driver; with
+// "" it is SQLite. Without PostgreSQL t is skipped where it is needed, see package pgtest.
+func Options(t testing.TB, driver string) store.Options {
 	t.Helper()
+	o := store.Options{Driver: driver}
+	if driver == store.Postgres {
+		o.DSN = pgtest.Copy(t, func(dsn string) error { return fill(store.Options{Driver: driver, DSN: dsn}) })
+		return o
+	}
 	b, err := file()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "kuranty.db")
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	o.Path = filepath.Join(t.TempDir(), "kuranty.db")
+	if err := os.WriteFile(o.Path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
-}
-
-// Postgres returns the address of a new database that only t has. Without PostgreSQL t is
-// skipped, see package pgtest.
-func Postgres(t testing.TB) string {
-	t.Helper()
-	return pgtest.Copy(t, func(dsn string) error { return fill(store.Options{Driver: store.Postgres, DSN: dsn}) })
+	return o
 }
 
 // file is a database that nobody has used.

@@ -60,14 +60,15 @@ func each(t *testing.T, o tickets.Options, f func(t *testing.T, h *harness)) {
 func newHarness(t *testing.T, driver string, o tickets.Options) *harness {
 	t.Helper()
 	h := &harness{t: t, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
-	so := store.Options{Driver: driver, Path: storetest.SQLite(t), Clock: h.clock, Logger: slog.New(slog.DiscardHandler), Committed: func(es []event.Event) {
+	so := storetest.Options(t, driver)
+	so.Clock, so.Logger = h.clock, slog.New(slog.DiscardHandler)
+	so.Committed = func(es []event.Event) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.told = append(h.told, es...)
-	}}
+	}
 	var err error
 	if driver == store.Postgres {
-		so.DSN = storetest.Postgres(t)
 		h.raw, err = sql.Open("pgx", so.DSN)
 	} else {
 		h.raw, err = sql.Open("sqlite", so.Path+"?_pragma=busy_timeout(5000)")

@@ -49,15 +49,15 @@ func onBoth(t *testing.T, test func(t *testing.T, n *network)) {
 func open(t *testing.T, driver string, o trust.Options) *network {
 	t.Helper()
 	n := &network{t: t, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), driver: "sqlite"}
-	path := storetest.SQLite(t)
-	n.dsn = "file:" + path + "?_pragma=busy_timeout(5000)"
-	so := store.Options{Driver: driver, Path: path, Clock: n.clock, Logger: slog.New(slog.DiscardHandler), Committed: func(es []event.Event) {
+	so := storetest.Options(t, driver)
+	so.Clock, so.Logger = n.clock, slog.New(slog.DiscardHandler)
+	so.Committed = func(es []event.Event) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.events = append(n.events, es...)
-	}}
+	}
+	n.dsn = "file:" + so.Path + "?_pragma=busy_timeout(5000)"
 	if driver == store.Postgres {
-		so.DSN = storetest.Postgres(t)
 		n.driver, n.dsn = "pgx", so.DSN
 	}
 	var err error

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -63,10 +62,9 @@ type rig struct {
 var somebody = webhooks.By{Actor: "user:1", Address: "192.0.2.9"}
 
 func onBoth(t *testing.T, test func(t *testing.T, r *rig)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, newRig(t, store.Options{Path: filepath.Join(t.TempDir(), "k.db")})) })
-	t.Run("postgres", func(t *testing.T) {
-		test(t, newRig(t, store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)}))
-	})
+	for _, driver := range []string{store.SQLite, store.Postgres} {
+		t.Run(driver, func(t *testing.T) { test(t, newRig(t, storetest.Options(t, driver))) })
+	}
 }
 
 func newRig(t *testing.T, o store.Options) *rig {

@@ -52,11 +52,10 @@ func newWorld(t testing.TB, change ...func(*chequite.Options, *chat.Options)) *w
 	t.Helper()
 	w := &world{t: t, pub: new(published), log: new(bytes.Buffer)}
 	logger := slog.New(slog.NewTextHandler(w.log, nil))
+	so := storetest.Options(t, store.SQLite)
+	so.Logger, so.Committed = logger, w.committed
 	var err error
-	w.store, err = store.Open(t.Context(), store.Options{
-		Path: storetest.SQLite(t), Logger: logger, Committed: w.committed,
-	})
-	if err != nil {
+	if w.store, err = store.Open(t.Context(), so); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.store.Close() }) // the folder goes with it

@@ -86,9 +86,9 @@ func start(t *testing.T, change ...func(*windi.Options, *chat.Options)) *stage {
 			t.Fatal(err)
 		}
 	}
-	st, err := store.Open(t.Context(), store.Options{
-		Path: storetest.SQLite(t), Logger: quiet, Committed: func(e []event.Event) { log.Committed(e) },
-	})
+	so := storetest.Options(t, store.SQLite)
+	so.Logger, so.Committed = quiet, func(e []event.Event) { log.Committed(e) }
+	st, err := store.Open(t.Context(), so)
 	must(err)
 	s.store = st
 	signer, err := identity.NewSigner(identity.SignerOptions{HMACSecret: tokenSecret})

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -43,10 +42,9 @@ type rig struct {
 }
 
 func onBoth(t *testing.T, test func(t *testing.T, r *rig)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, newRig(t, store.Options{Path: filepath.Join(t.TempDir(), "k.db")})) })
-	t.Run("postgres", func(t *testing.T) {
-		test(t, newRig(t, store.Options{Driver: store.Postgres, DSN: storetest.Postgres(t)}))
-	})
+	for _, driver := range []string{store.SQLite, store.Postgres} {
+		t.Run(driver, func(t *testing.T) { test(t, newRig(t, storetest.Options(t, driver))) })
+	}
 }
 
 func newRig(t testing.TB, o store.Options) *rig {
