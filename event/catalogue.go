@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
@@ -92,7 +93,8 @@ func NewCatalogue(custom ...Custom) (*Catalogue, error) {
 			return nil, fmt.Errorf("type %q exists already", own.Type)
 		}
 		if len(k.Schema) > 0 {
-			if err := k.compile(); err != nil {
+			k.compiled = sync.OnceValues(k.compile)
+			if _, err := k.compiled(); err != nil {
 				return nil, fmt.Errorf("schema of type %s: %w", own.Type, err)
 			}
 		} else {

@@ -30,6 +30,9 @@ func TestEveryKindIsComplete(t *testing.T) {
 		if !strings.HasSuffix(k.Summary, ".") || k.Producer == "" {
 			t.Errorf("%s: summary %q, producer %q", k.Type, k.Summary, k.Producer)
 		}
+		if err := k.Check(k.Sample); err != nil {
+			t.Error(err)
+		}
 		var schema struct {
 			Dialect    string         `json:"$schema"`
 			Type       string         `json:"type"`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -28,7 +29,8 @@ type Kind struct {
 	// Sample is a payload, Schema the JSON Schema (draft 2020-12) of all.
 	Sample, Schema json.RawMessage
 
-	compiled *jsonschema.Schema
+	// compiled is Schema, compiled when the first payload is checked; nil if any object will do.
+	compiled func() (*jsonschema.Schema, error)
 	// view makes what readers see of what is stored; nil if that is the same.
 	view func(*Event) (any, error)
 }
@@ -49,8 +51,7 @@ type declaration struct {
 	latest            []string
 }
 
-// declare makes a kind whose payloads are of type P. A mistake in it is one in the
-// program, and found by whatever test comes first.
+// declare makes a kind whose payloads are of type P. A mistake in it is one in the program.
 func declare[P any](typ, channel string, sample P, d declaration) *Kind {
 	k := &Kind{Type: typ, Channel: channel, Summary: d.summary, Producer: d.producer, Named: d.named, Latest: d.latest}
 	s, err := schemaOf(reflect.TypeFor[P]())
@@ -59,17 +60,12 @@ func declare[P any](typ, channel string, sample P, d declaration) *Kind {
 		k.Schema, err = json.Marshal(s)
 	}
 	if err == nil {
-		err = k.compile()
-	}
-	if err == nil {
 		k.Sample, err = json.Marshal(sample)
-	}
-	if err == nil {
-		err = k.Check(k.Sample)
 	}
 	if err != nil {
 		panic(fmt.Sprintf("declaration of %s: %v", typ, err))
 	}
+	k.compiled = sync.OnceValues(k.compile)
 	return k
 }
 
@@ -88,20 +84,19 @@ var acted = []string{"messages", "rooms", "users"}
 // to it.
 func (k *Kind) Inert() bool { return k.view == nil && !slices.Contains(acted, k.Channel) }
 
-func (k *Kind) compile() error {
+func (k *Kind) compile() (*jsonschema.Schema, error) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(k.Schema))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c := jsonschema.NewCompiler()
 	c.UseLoader(nowhere{})
 	c.AssertFormat()
 	const name = "payload.json"
 	if err := c.AddResource(name, doc); err != nil {
-		return err
+		return nil, err
 	}
-	k.compiled, err = c.Compile(name)
-	return err
+	return c.Compile(name)
 }
 
 // nowhere loads no schema from anywhere: references to others are mistakes.
@@ -123,7 +118,11 @@ func (k *Kind) Check(payload []byte) error {
 	if k.compiled == nil {
 		return nil
 	}
-	err = k.compiled.Validate(doc)
+	schema, err := k.compiled()
+	if err != nil {
+		return fmt.Errorf("schema of %s: %w", k.Type, err)
+	}
+	err = schema.Validate(doc)
 	var invalid *jsonschema.ValidationError
 	if errors.As(err, &invalid) {
 		return &PayloadError{k.Type, describe(invalid)}

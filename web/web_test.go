@@ -161,7 +161,7 @@ func binary(t *testing.T) string {
 		return built
 	}
 	lookAtSources(t)
-	args := []string{"build", "-o", built}
+	args := []string{"build", "-ldflags=-s -w", "-o", built}
 	if raceDetector {
 		args = append(args, "-race")
 	}

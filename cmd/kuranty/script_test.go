@@ -24,7 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"kuranty": main, "receiver": receiver, "mailbox": mailbox})
+	testscript.Main(m, map[string]func(){"watched": main, "receiver": receiver, "mailbox": mailbox})
 }
 
 // receiver is a server that gets webhooks: receiver PORT. It keeps the last request in the
@@ -84,12 +84,9 @@ func mailbox() {
 	}
 }
 
-// watched are the scripts whose commands do several things at a time: they run with the race
-// detector if the tests have it. The others run the program as it is shipped, which starts
-// five times as fast; what serve does is watched by the tests of its packages.
-var watched = []string{"listen", "selftest", "session"}
-
-// The scripts read like sessions at a terminal.
+// The scripts read like sessions at a terminal. In them kuranty is the program as it is shipped,
+// which starts five times as fast as one with the race detector; watched is one that has it if
+// the tests do, for commands that do several things at a time.
 func TestScripts(t *testing.T) {
 	shipped := filepath.Dir(servertest.Build(t))
 	testscript.Run(t, testscript.Params{
@@ -102,9 +99,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if name := strings.TrimPrefix(filepath.Base(env.WorkDir), "script-"); !slices.Contains(watched, name) {
-				env.Setenv("PATH", shipped+string(os.PathListSeparator)+env.Getenv("PATH"))
-			}
+			env.Setenv("PATH", shipped+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Vars = append(env.Vars, "FREE_PORT="+strconv.Itoa(ln.Addr().(*net.TCPAddr).Port),
 				"GORACE=atexit_sleep_ms=0") // a second for each command otherwise
 			return ln.Close()

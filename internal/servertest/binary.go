@@ -211,7 +211,7 @@ func buildAs(name string, tags ...string) (string, error) {
 	}
 	path := filepath.Join(dir, name)
 	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
-	out, err := exec.Command("go", "build", "-tags", strings.Join(tags, ","), "-o", fresh, "github.com/kuranty/kuranty/cmd/kuranty").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-tags", strings.Join(tags, ","), "-o", fresh, "github.com/kuranty/kuranty/cmd/kuranty").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the binary: %w\n%s", err, out)
 	}
