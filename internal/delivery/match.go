@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -51,31 +52,37 @@ func NewMatcher(w *Webhook) (*Matcher, error) {
 // Webhook is the id of whose matcher m is.
 func (m *Matcher) Webhook() int64 { return m.webhook }
 
-// MatchesType tells whether events of a type may be for the webhook, and by which of its
-// patterns: event_types[0] is the first.
-func (m *Matcher) MatchesType(typ string) (reason string, ok bool) {
-	for i, pattern := range m.patterns {
-		if event.Matches(pattern, typ) || pattern == typ {
-			return fmt.Sprintf("event_types[%d]", i), true
-		}
-	}
-	return "", false
+// MatchesType tells whether events of a type may be for the webhook.
+func (m *Matcher) MatchesType(typ string) bool { return m.pattern(typ) >= 0 }
+
+// pattern is which of the patterns takes a type, -1 if none does.
+func (m *Matcher) pattern(typ string) int {
+	return slices.IndexFunc(m.patterns, func(p string) bool { return event.Matches(p, typ) || p == typ })
 }
 
-// Match tells whether an event is for the webhook, and why: the pattern that takes it, or
-// what keeps it away.
+// Match tells whether an event is for the webhook, and why: the pattern that takes it
+// (event_types[0] is the first), or what keeps it away.
 func (m *Matcher) Match(doc event.Document) (reason string, ok bool) {
 	typ, _ := doc["type"].(string)
-	reason, ok = m.MatchesType(typ)
-	switch {
-	case !ok:
+	i := m.pattern(typ)
+	if i < 0 {
 		return "event_types", false
-	case !m.filter.Pass(doc):
-		return "filter", false
-	case m.concerns(typ, doc):
-		return "concerns this webhook", false
 	}
-	return reason, true
+	if refused := m.refuses(typ, doc); refused != "" {
+		return refused, false
+	}
+	return fmt.Sprintf("event_types[%d]", i), true
+}
+
+// refuses says what keeps an event of a type that m takes away, empty if nothing does.
+func (m *Matcher) refuses(typ string, doc event.Document) string {
+	switch {
+	case !m.filter.Pass(doc):
+		return "filter"
+	case m.concerns(typ, doc):
+		return "concerns this webhook"
+	}
+	return ""
 }
 
 // aboutWebhooks are the types of events about a webhook.
@@ -122,29 +129,36 @@ func NewIndex(matchers []*Matcher) *Index {
 	return x
 }
 
-// Wants tells whether any webhook is told of a type; if not, nobody needs its payload.
-func (x *Index) Wants(typ string) bool {
-	for _, m := range x.candidates(typ) {
-		if _, ok := m.MatchesType(typ); ok {
-			return true
-		}
-	}
-	return false
-}
-
-// Match returns the ids of the webhooks that an event is for, each once, rising.
-func (x *Index) Match(doc event.Document) (ids []int64) {
-	typ, _ := doc["type"].(string)
-	for _, m := range x.candidates(typ) {
-		if _, ok := m.Match(doc); ok {
-			ids = append(ids, m.webhook)
-		}
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
-func (x *Index) candidates(typ string) []*Matcher {
+// Of returns the matchers that take a type, in the order of their webhooks.
+func (x *Index) Of(typ string) (of []*Matcher) {
 	word, _, _ := strings.Cut(typ, ".")
-	return slices.Concat(x.exact[typ], x.first[word], x.first["*"])
+	for _, some := range [...][]*Matcher{x.exact[typ], x.first[word], x.first["*"]} {
+		for _, m := range some {
+			if m.MatchesType(typ) {
+				of = append(of, m)
+			}
+		}
+	}
+	slices.SortFunc(of, func(a, b *Matcher) int { return cmp.Compare(a.webhook, b.webhook) })
+	return slices.Compact(of)
+}
+
+// Told returns the webhooks of matchers that take a type, if they are told of an event of it.
+// Its payload is read only if one of them asks what it says; the error is that of [Document].
+func Told(of []*Matcher, typ string, payload []byte) (webhooks []int64, err error) {
+	var doc event.Document
+	for _, m := range of {
+		if !m.filter.Empty() || slices.Contains(aboutWebhooks, typ) {
+			if doc == nil {
+				if doc, err = Document(typ, payload); err != nil {
+					return nil, err
+				}
+			}
+			if m.refuses(typ, doc) != "" {
+				continue
+			}
+		}
+		webhooks = append(webhooks, m.webhook)
+	}
+	return webhooks, nil
 }

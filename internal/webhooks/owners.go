@@ -134,7 +134,7 @@ func (s *Service) matching(ctx context.Context, typ string) ([]int64, error) {
 			ids = append(ids, 0)
 			if m, err := delivery.NewMatcher(&all[i]); err != nil {
 				s.o.Logger.Warn("a webhook cannot be matched", "error", err)
-			} else if _, ok := m.MatchesType(typ); ok && all[i].Intake(0) != delivery.Ignore {
+			} else if m.MatchesType(typ) && all[i].Intake(0) != delivery.Ignore {
 				ids[len(ids)-1] = all[i].ID
 			}
 		}

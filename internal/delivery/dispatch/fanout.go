@@ -153,20 +153,19 @@ func (s *sending) match(events []event.Event, now time.Time) (matched []Matched,
 
 // wanted returns what is kept of an event, and the webhooks that it is for.
 func (s *sending) wanted(index *delivery.Index, e *event.Event) (kept delivery.Event, ids []int64) {
-	if !index.Wants(e.Type) {
+	of := index.Of(e.Type)
+	if len(of) == 0 {
 		return kept, nil
 	}
 	kept, err := s.public(e)
+	if err == nil {
+		ids, err = delivery.Told(of, kept.Type, kept.Payload)
+	}
 	if err != nil {
 		s.o.Logger.Error("event left out of webhooks", "event", e.ID, "type", e.Type, "error", err)
 		return kept, nil
 	}
-	doc, err := delivery.Document(kept.Type, kept.Payload)
-	if err != nil {
-		s.o.Logger.Error("event left out of webhooks", "event", e.ID, "type", e.Type, "error", err)
-		return kept, nil
-	}
-	return kept, index.Match(doc)
+	return kept, ids
 }
 
 // public is an event as receivers see it.

@@ -11,11 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -164,20 +166,17 @@ func (c *Client) Do(ctx context.Context, r Request) Attempt {
 	if err != nil {
 		return refusal(CodeInternal)
 	}
-	ctx, stop := context.WithTimeout(ctx, orDefault(r.Timeout, c.opts.Timeout))
-	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer time.AfterFunc(orDefault(r.Timeout, c.opts.Timeout), func() { cancel(context.DeadlineExceeded) }).Stop()
 	rec := &recorder{started: started}
-	req, err := http.NewRequestWithContext(rec.trace(ctx), cmp.Or(r.Method, http.MethodPost), u.String(), bytes.NewReader(r.Body))
+	req, err := http.NewRequestWithContext(rec.trace(ctx), cmp.Or(r.Method, http.MethodPost), "", bytes.NewReader(r.Body))
 	if err != nil {
 		return refusal(CodeInternal)
 	}
-	req.Header = r.Header.Clone()
-	if req.Header == nil {
-		req.Header = http.Header{}
-	}
-	req.Header.Set("Accept-Encoding", "identity")
+	req.URL, req.Host = u, strings.TrimSuffix(u.Host, ":")
+	maps.Copy(req.Header, r.Header)
+	req.Header["Accept-Encoding"] = []string{"identity"}
 
 	// RoundTrip is the request and nothing else: redirects and cookies are a
 	// matter of http.Client.
@@ -273,7 +272,11 @@ func (c *Client) newTransport(config *tls.Config) *http.Transport {
 	return t
 }
 
-func (t TLS) key() [sha256.Size]byte {
+// key is the same for the same parts; without any it is zero.
+func (t TLS) key() (key [sha256.Size]byte) {
+	if len(t.Cert)+len(t.Key)+len(t.CA) == 0 {
+		return key
+	}
 	h := sha256.New()
 	for _, part := range [][]byte{t.Cert, t.Key, t.CA} {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))

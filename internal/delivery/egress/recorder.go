@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http/httptrace"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -100,10 +99,8 @@ func (r *recorder) attempt(proxied bool, a Attempt) Attempt {
 	defer r.mu.Unlock()
 	a.Timings = r.timings
 	a.Timings.Total = time.Since(r.started)
-	if r.remote != nil && !proxied {
-		if ap, err := netip.ParseAddrPort(r.remote.String()); err == nil {
-			a.RemoteIP = ap.Addr().Unmap().WithZone("").String()
-		}
+	if tcp, ok := r.remote.(*net.TCPAddr); ok && !proxied {
+		a.RemoteIP = tcp.AddrPort().Addr().Unmap().WithZone("").String()
 	}
 	return a
 }
