@@ -47,10 +47,19 @@ type result struct {
 }
 
 // dispatch begins whatever attempts can begin.
-func (s *sending) dispatch() {
+func (s *sending) dispatch() { s.start(s.startable()) }
+
+func (s *sending) start(all []start) {
+	for _, st := range all {
+		go s.launch(st)
+	}
+}
+
+// startable takes the slots of the attempts that can begin.
+func (s *sending) startable() (starts []start) {
 	now := time.Now()
 	s.mu.Lock()
-	var starts []start
+	defer s.mu.Unlock()
 	for !s.stopped && s.slots.busy < s.slots.size && s.bytes < maxBytes && len(s.ready) > 0 {
 		l := s.ready[0]
 		s.ready = s.ready[1:]
@@ -60,10 +69,7 @@ func (s *sending) dispatch() {
 			s.prepare(l)
 		}
 	}
-	s.mu.Unlock()
-	for _, st := range starts {
-		go s.launch(st)
-	}
+	return starts
 }
 
 // begin takes the next delivery of a lane, if it may begin; s.mu is held.
@@ -107,9 +113,20 @@ func (s *sending) begin(l *lane, now time.Time) (start, bool) {
 	}
 }
 
-// send makes an attempt and hands on how it went.
+// send makes an attempt, and goes on with the first of those that can begin then: its stack has
+// grown to what a request needs, which costs as much as all else that a goroutine does.
 func (s *sending) send(ctx context.Context, st start) {
-	defer s.attempts.Done()
+	for next := []start{st}; len(next) > 0; {
+		s.attempt(ctx, next[0])
+		if next = s.startable(); len(next) > 1 {
+			s.start(next[1:])
+		}
+		s.attempts.Done()
+	}
+}
+
+// attempt makes an attempt and hands on how it went.
+func (s *sending) attempt(ctx context.Context, st start) {
 	var due time.Duration
 	if at := dueSince(&st.claimed); !st.manual && !at.IsZero() {
 		due = max(st.begun.Sub(at), 0)
@@ -123,7 +140,6 @@ func (s *sending) send(ctx context.Context, st start) {
 	s.keep(&st, res)
 	s.results <- res // holds the slot while the recorder is behind
 	s.release(&st, res)
-	s.dispatch()
 }
 
 // exchange makes the request of an attempt. A panic is an attempt that failed by our fault.
