@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/kuranty/kuranty/internal/delivery"
@@ -136,7 +137,7 @@ func (s *sending) attempt(ctx context.Context, st start) {
 		claimed: st.claimed, attempt: a, result: r, verdict: delivery.Judge(r), probe: st.probe, manual: st.manual,
 	}
 	s.o.Observer.Attempted(r.Code, due, a.Duration)
-	s.log(&st, res)
+	s.log(ctx, &st, res)
 	s.keep(&st, res)
 	s.results <- res // holds the slot while the recorder is behind
 	s.release(&st, res)
@@ -259,13 +260,15 @@ func (s *sending) release(st *start, res *result) {
 }
 
 // log writes one line for an attempt: no payload, no secret, of the URL only the host.
-func (s *sending) log(st *start, res *result) {
-	level := s.o.Logger.Debug
+func (s *sending) log(ctx context.Context, st *start, res *result) {
+	level := slog.LevelDebug
 	if res.verdict.Failed() {
-		level = s.o.Logger.Info
+		level = slog.LevelInfo
 	}
-	level("webhook attempt", "webhook", st.webhook.ID, "host", st.host, "delivery", st.claimed.ID, "event", st.claimed.EventID,
-		"type", st.claimed.EventType, "attempt", res.attempt.Number, "status", res.result.Status, "code", res.result.Code, "took", res.attempt.Duration)
+	if s.o.Logger.Enabled(ctx, level) {
+		s.o.Logger.Log(ctx, level, "webhook attempt", "webhook", st.webhook.ID, "host", st.host, "delivery", st.claimed.ID, "event", st.claimed.EventID,
+			"type", st.claimed.EventType, "attempt", res.attempt.Number, "status", res.result.Status, "code", res.result.Code, "took", res.attempt.Duration)
+	}
 	if res.verdict.Failed() && s.o.Failed != nil {
 		s.o.Failed(st.webhook, res.result)
 	}
