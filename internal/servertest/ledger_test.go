@@ -159,9 +159,11 @@ func (l *ledger) write(ctx context.Context, p person, name string, chats []int64
 
 // insist sends e until it is acknowledged.
 func (l *ledger) insist(ctx context.Context, p person, e entry) bool {
+	var status int
+	var err error
 	for late := time.Now().Add(limit); time.Now().Before(late); {
 		var m struct{ ID, Seq int64 }
-		status, err := l.call(ctx, p, "POST", fmt.Sprintf("/api/v2/chats/%d/messages", e.Chat), map[string]any{
+		status, err = l.call(ctx, p, "POST", fmt.Sprintf("/api/v2/chats/%d/messages", e.Chat), map[string]any{
 			"client_id": e.ClientID, "text": e.Text,
 		}, &m)
 		if err == nil {
@@ -177,7 +179,7 @@ func (l *ledger) insist(ctx context.Context, p person, e entry) bool {
 		}
 		time.Sleep(time.Duration(5+rand.IntN(20)) * time.Millisecond) // the server is being started
 	}
-	l.complain("message %s was never acknowledged", e.ClientID)
+	l.complain("message %s was never acknowledged, at last: %v", e.ClientID, err)
 	return false
 }
 

@@ -99,9 +99,9 @@ func (o *orders) post(ctx context.Context, id string) error {
 
 // insist sends an event until it is acknowledged.
 func (o *orders) insist(ctx context.Context, id string) error {
+	var err error
 	for late := time.Now().Add(limit); time.Now().Before(late); {
-		err := o.post(ctx, id)
-		if err == nil {
+		if err = o.post(ctx, id); err == nil {
 			return nil
 		}
 		if refused := (*statusError)(nil); errors.As(err, &refused) && refused.status < 500 && refused.status != http.StatusTooManyRequests {
@@ -109,7 +109,7 @@ func (o *orders) insist(ctx context.Context, id string) error {
 		}
 		time.Sleep(time.Duration(5+rand.IntN(20)) * time.Millisecond) // the server is being started
 	}
-	return fmt.Errorf("event %s was never acknowledged", id)
+	return fmt.Errorf("event %s was never acknowledged, at last: %w", id, err)
 }
 
 // order is one entry of the server's log.

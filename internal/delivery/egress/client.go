@@ -174,7 +174,7 @@ func (c *Client) Do(ctx context.Context, r Request) Attempt {
 	if err != nil {
 		return refusal(CodeInternal)
 	}
-	req.URL, req.Host = u, strings.TrimSuffix(u.Host, ":")
+	req.URL, req.Host = u, strings.TrimSuffix(u.Host, ":") // parsed already
 	maps.Copy(req.Header, r.Header)
 	req.Header["Accept-Encoding"] = []string{"identity"}
 
