@@ -30,8 +30,9 @@ type lane struct {
 	asSet *delivery.Webhook
 	host  string
 	// fresh are claimed deliveries never attempted before, again the others. reserved are
-	// promised to fan-out.
-	fresh, again []Claimed
+	// promised to fan-out. They are pointers because the front of a queue stays in memory until
+	// its end grows.
+	fresh, again []*Claimed
 	turn         bool // whose turn it is, when both have some
 	reserved     int
 	inFlight     int
@@ -88,9 +89,9 @@ func (l *lane) queued() int { return len(l.fresh) + len(l.again) }
 // add queues a delivery that was claimed.
 func (l *lane) add(c Claimed) {
 	if c.Attempts == 0 {
-		l.fresh = append(l.fresh, c)
+		l.fresh = append(l.fresh, &c)
 	} else {
-		l.again = append(l.again, c)
+		l.again = append(l.again, &c)
 	}
 }
 
@@ -99,15 +100,21 @@ func (l *lane) pop(retries bool) (c Claimed, ok bool) {
 	retries = retries && len(l.again) > 0
 	if len(l.fresh) > 0 && (!retries || !l.turn) {
 		l.turn = true
-		c, l.fresh = l.fresh[0], l.fresh[1:]
-		return c, true
+		return take(&l.fresh), true
 	}
 	if !retries {
 		return Claimed{}, false
 	}
 	l.turn = false
-	c, l.again = l.again[0], l.again[1:]
-	return c, true
+	return take(&l.again), true
+}
+
+// take takes the first of a queue that has one.
+func take(queue *[]*Claimed) Claimed {
+	all := *queue
+	c := *all[0]
+	all[0], *queue = nil, all[1:]
+	return c
 }
 
 // held returns until when nothing is to begin, zero if something may.

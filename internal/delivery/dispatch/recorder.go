@@ -111,7 +111,7 @@ func (s *sending) giveBack(ctx context.Context) {
 	for _, l := range s.lanes {
 		if l.queued() > 0 && (!l.sends() || !l.held(now).IsZero()) {
 			for _, c := range slices.Concat(l.fresh, l.again) {
-				left = append(left, &result{claimed: c, end: unsent})
+				left = append(left, &result{claimed: *c, end: unsent})
 			}
 			s.claimed -= l.queued()
 			l.fresh, l.again = nil, nil

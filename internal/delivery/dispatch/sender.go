@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/kuranty/kuranty/internal/delivery"
@@ -290,8 +291,9 @@ func (s *sending) stop() (left []Claimed) {
 	defer s.mu.Unlock()
 	s.stopped = true
 	for _, l := range s.lanes {
-		left = append(left, l.fresh...)
-		left = append(left, l.again...)
+		for _, c := range slices.Concat(l.fresh, l.again) {
+			left = append(left, *c)
+		}
 		l.fresh, l.again = nil, nil
 	}
 	s.ready, s.claimed = nil, 0
