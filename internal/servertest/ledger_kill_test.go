@@ -80,14 +80,7 @@ func testLedger(t *testing.T, kills int, more []servertest.Option, between func(
 // messages may take to reach the collectors.
 func runLedger(t *testing.T, kills int, patience time.Duration, more []servertest.Option, between func(kill int)) (wrong []string) {
 	dataDir := t.TempDir()
-	// A process lives up to as long as it took to start, at least up to 220 ms: on a busy machine
-	// the first message takes most of that, and with less some writer never gets an answer.
-	var life time.Duration
-	start := func() *servertest.Process {
-		begun := time.Now()
-		defer func() { life = max(200*time.Millisecond, time.Since(begun)) }()
-		return servertest.Binary(t, ledgerOptions(dataDir, more...)...)
-	}
+	start := func() *servertest.Process { return servertest.Binary(t, ledgerOptions(dataDir, more...)...) }
 	l := newLedger()
 	server := start()
 	l.at(server.URL)
@@ -106,7 +99,9 @@ func runLedger(t *testing.T, kills int, patience time.Duration, more []servertes
 		writers.Go(func() { l.write(ctx, p, "w"+strconv.Itoa(i), chats) })
 	}
 	for kill := range kills {
-		time.Sleep(20*time.Millisecond + rand.N(life)) // a crash comes at any moment
+		// A crash comes at any moment: at once, or while messages are on their way.
+		enough := l.acknowledged() + rand.N(4)
+		until(t, "messages are acknowledged between two kills", func() bool { return l.acknowledged() >= enough })
 		if between != nil {
 			between(kill)
 		}

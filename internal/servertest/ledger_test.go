@@ -35,6 +35,13 @@ func (l *ledger) complain(format string, args ...any) {
 	l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
 }
 
+// acknowledged is how many messages were.
+func (l *ledger) acknowledged() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.acked)
+}
+
 // entry is one message.
 type entry struct {
 	Chat     int64
