@@ -99,8 +99,9 @@ func runLedger(t *testing.T, kills int, patience time.Duration, more []servertes
 		writers.Go(func() { l.write(ctx, p, "w"+strconv.Itoa(i), chats) })
 	}
 	for kill := range kills {
-		// A crash comes at any moment: at once, or while messages are on their way.
-		enough := l.acknowledged() + rand.N(4)
+		// A crash comes at any moment: at once, or while messages are on their way, so many that
+		// a process does whatever goes wrong now and then.
+		enough := l.acknowledged() + rand.N(20)
 		until(t, "messages are acknowledged between two kills", func() bool { return l.acknowledged() >= enough })
 		if between != nil {
 			between(kill)
