@@ -157,6 +157,9 @@ func (p dispatchStore) Replay(ctx context.Context, j *dispatch.Job, now time.Tim
 				return err
 			}
 		}
+		if queued == 0 {
+			return nil
+		}
 		_, err = tx.exec(ctx, tx.text(takePayloadsSQLite, takePayloadsPostgres), tx.rowsOfEvents(matched), j.Webhook, j.ID)
 		return err
 	})
