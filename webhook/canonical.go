@@ -32,10 +32,8 @@ func Canonical(payload []byte) ([]byte, error) {
 func appendCanonical(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case object:
-		v = slices.Clone(v)
-		slices.SortFunc(v, func(x, y member) int { return strings.Compare(x.name, y.name) }) // bytes of UTF-8 sort as code points do
 		b = append(b, '{')
-		for i, m := range v {
+		for i, m := range v.sorted() {
 			if i > 0 {
 				b = append(b, ", "...)
 			}
@@ -59,6 +57,14 @@ func appendCanonical(b []byte, v any) []byte {
 	default:
 		return appendLiteral(b, v)
 	}
+}
+
+// sorted puts the members in order by name. Of those with the same name the last remains, as
+// in Python.
+func (o object) sorted() object {
+	slices.Reverse(o)
+	slices.SortStableFunc(o, func(x, y member) int { return strings.Compare(x.name, y.name) }) // bytes of UTF-8 sort as code points do
+	return slices.CompactFunc(o, func(x, y member) bool { return x.name == y.name })
 }
 
 func appendLiteral(b []byte, v any) []byte {

@@ -26,7 +26,7 @@ func appendCompact(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case object:
 		b = append(b, '{')
-		for i, m := range scriptOrder(v) {
+		for i, m := range v.unique().scriptOrder() {
 			if i > 0 {
 				b = append(b, ',')
 			}
@@ -52,13 +52,27 @@ func appendCompact(b []byte, v any) []byte {
 	}
 }
 
+// unique lets a name that comes again take the new value and keep its place, as ECMAScript does.
+func (o object) unique() object {
+	kept := o[:0]
+	places := make(map[string]int, len(o))
+	for _, m := range o {
+		if i, again := places[m.name]; again {
+			kept[i].value = m.value
+			continue
+		}
+		places[m.name] = len(kept)
+		kept = append(kept, m)
+	}
+	return kept
+}
+
 // scriptOrder puts names that are array indexes first, ascending (ECMA-262, OrdinaryOwnPropertyKeys).
-func scriptOrder(o object) object {
+func (o object) scriptOrder() object {
 	index := func(m member) (uint64, bool) {
 		n, err := strconv.ParseUint(m.name, 10, 32)
 		return n, err == nil && n < 1<<32-1 && strconv.FormatUint(n, 10) == m.name
 	}
-	o = slices.Clone(o)
 	slices.SortStableFunc(o, func(x, y member) int {
 		m, mIs := index(x)
 		n, nIs := index(y)

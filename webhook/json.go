@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -20,8 +22,7 @@ var (
 	ErrTooLarge = fmt.Errorf("a payload of more than %d bytes", MaxPayload)
 )
 
-// object keeps its members in the order they came in. A name that comes again takes the
-// new value and keeps its place, as in Python and ECMAScript.
+// object has its members in the order they came in, those with names that come again too.
 type object []member
 
 type member struct {
@@ -32,9 +33,8 @@ type member struct {
 // parse reads an object. Numbers keep their spelling; what is not UTF-8 and halves of
 // surrogate pairs become U+FFFD.
 func parse(payload []byte) (object, error) {
-	d := json.NewDecoder(bytes.NewReader(payload))
-	d.UseNumber()
-	v, err := parseValue(d, 0)
+	d := jsontext.NewDecoder(bytes.NewBuffer(payload), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	v, err := parseValue(d)
 	if err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
@@ -45,70 +45,64 @@ func parse(payload []byte) (object, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: it must be an object", ErrPayload)
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: something follows the object", ErrPayload)
 	}
 	return o, nil
 }
 
-func parseValue(d *json.Decoder, depth int) (any, error) {
-	token, err := d.Token()
+func parseValue(d *jsontext.Decoder) (any, error) {
+	t, err := d.ReadToken()
 	if err != nil {
 		return nil, err
 	}
-	switch token {
-	case json.Delim('{'), json.Delim('['):
-		if depth++; depth > maxDepth {
-			return nil, fmt.Errorf("more than %d objects and arrays within each other", maxDepth)
-		}
+	if d.StackDepth() > maxDepth {
+		return nil, fmt.Errorf("more than %d objects and arrays within each other", maxDepth)
 	}
-	switch t := token.(type) {
-	case json.Delim:
-		if t == '{' {
-			return parseObject(d, depth)
-		}
-		return parseArray(d, depth)
-	case json.Number:
-		return t, checkNumber(string(t))
+	switch t.Kind() {
+	case '{':
+		return parseObject(d)
+	case '[':
+		return parseArray(d)
+	case '"':
+		return t.String(), nil
+	case '0':
+		n := json.Number(t.String())
+		return n, checkNumber(string(n))
+	case 'n':
+		return nil, nil
 	default:
-		return t, nil
+		return t.Bool(), nil
 	}
 }
 
-func parseObject(d *json.Decoder, depth int) (object, error) {
+func parseObject(d *jsontext.Decoder) (object, error) {
 	o := object{}
-	places := map[string]int{}
-	for d.More() {
-		token, err := d.Token()
+	for d.PeekKind() != '}' {
+		name, err := d.ReadToken() // the decoder takes nothing but a string here
 		if err != nil {
 			return nil, err
 		}
-		name := token.(string) // the decoder takes nothing else for a name
-		value, err := parseValue(d, depth)
-		if err != nil {
+		m := member{name: name.String()}
+		if m.value, err = parseValue(d); err != nil {
 			return nil, err
 		}
-		if i, again := places[name]; again {
-			o[i].value = value
-			continue
-		}
-		places[name] = len(o)
-		o = append(o, member{name, value})
+		o = append(o, m)
 	}
-	_, err := d.Token()
+	_, err := d.ReadToken()
 	return o, err
 }
 
-func parseArray(d *json.Decoder, depth int) ([]any, error) {
+func parseArray(d *jsontext.Decoder) ([]any, error) {
 	a := []any{}
-	for d.More() {
-		value, err := parseValue(d, depth)
+	for d.PeekKind() != ']' {
+		value, err := parseValue(d)
 		if err != nil {
 			return nil, err
 		}
 		a = append(a, value)
 	}
-	_, err := d.Token()
+	_, err := d.ReadToken()
 	return a, err
 }
 

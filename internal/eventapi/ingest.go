@@ -272,7 +272,7 @@ func (a *API) fits(data []byte, field string) error {
 // unusable returns a number in v that is no double, or an integer with too many digits:
 // readers could not take it, and for those that compute with it exactly it would be a load.
 func unusable(v jsontext.Value) string {
-	d := jsontext.NewDecoder(bytes.NewReader(v))
+	d := jsontext.NewDecoder(bytes.NewBuffer(v))
 	for {
 		t, err := d.ReadToken()
 		if err != nil {

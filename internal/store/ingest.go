@@ -3,9 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 
@@ -35,18 +33,39 @@ func (i ingest) Ingest(ctx context.Context, batch []gateway.Submission) (duplica
 	return duplicate, nil
 }
 
+const (
+	eventsByID         = `SELECT ` + eventColumns + ` FROM events WHERE event_id IN `
+	eventsByIDSQLite   = eventsByID + `(SELECT value FROM json_each($1))`
+	eventsByIDPostgres = eventsByID + `(SELECT jsonb_array_elements_text($1::jsonb))`
+)
+
 func (tx *Tx) ingest(ctx context.Context, batch []gateway.Submission) ([]bool, error) {
+	ids := make([]string, len(batch))
+	for n := range batch {
+		ids[n] = batch[n].ID
+	}
+	list, err := toJSON(ids)
+	if err != nil {
+		return nil, fmt.Errorf("encode ids: %w", err)
+	}
+	stored, err := tx.readEvents(ctx, tx.text(eventsByIDSQLite, eventsByIDPostgres), list)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]*event.Event, len(batch))
+	for i := range stored {
+		known[stored[i].ID] = &stored[i]
+	}
 	duplicate := make([]bool, len(batch))
 	for n := range batch {
 		e := &batch[n]
-		var was event.Event
-		switch err := scanEvent(tx.row(ctx, eventByID, e.ID), &was); {
-		case errors.Is(err, sql.ErrNoRows):
+		was, again := known[e.ID]
+		switch {
+		case !again:
 			if err := tx.Append(ctx, e.Event); err != nil {
 				return nil, err
 			}
-		case err != nil:
-			return nil, fmt.Errorf("look for event %s: %w", e.ID, err)
+			known[e.ID] = &e.Event
 		case was.Type != e.Type || was.Actor != e.Actor || was.Stream != e.Stream || e.Dated && was.At != e.At || !sameJSON(was.Payload, e.Payload):
 			return nil, &gateway.ConflictError{Index: n}
 		default:
