@@ -8,7 +8,7 @@ FUZZTIME ?= 20s
 # How often `make soak` kills the server on each database.
 KILLS ?= 3000
 
-.PHONY: help run build test check bench fuzz soak ui fmt
+.PHONY: help run build test check lint needs bench fuzz soak ui fmt
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -24,8 +24,14 @@ test: ## all tests: unit with the race detector, protocol, official JS client, b
 	scripts/test.sh
 
 check: ## format, lint, vet, then `make test`
-	scripts/lint.sh
+	$(MAKE) --no-print-directory -j2 lint needs
 	$(MAKE) --no-print-directory test
+
+lint:
+	scripts/lint.sh
+
+needs: # while lint.sh compiles
+	scripts/need.sh tests
 
 bench: ## benchmarks; PKG=./protocol for one package
 	$(GO) test -run '^$$' -bench . -benchmem $(PKG)

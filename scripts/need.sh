@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the named targets need and is not there yet:
 #   tools     the Go tools of tools/go.mod, into .tools/bin
+#   tests     all of the following
 #   web       the npm packages of web/package-lock.json
 #   browser   Chromium, through apt
 #   cc        a C compiler for the race detector, through apt
@@ -43,37 +44,45 @@ web() {
 }
 
 browser() {
-	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || apt chromium
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || packages+=(chromium)
 }
 
 cc() {
-	command -v gcc >/dev/null || command -v clang >/dev/null || apt gcc libc6-dev
+	command -v gcc >/dev/null || command -v clang >/dev/null || packages+=(gcc libc6-dev)
 }
 
 # Debian keeps the server programs out of PATH (internal/pgtest looks in the same places).
 postgres() {
-	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || apt postgresql
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || packages+=(postgresql)
 }
 
 redis() {
-	command -v redis-server >/dev/null || apt redis-server
+	command -v redis-server >/dev/null || packages+=(redis-server)
 }
 
 python() {
-	python3 -c "import websockets" 2>/dev/null || /usr/bin/python3 -c "import websockets" 2>/dev/null || apt python3-websockets
+	python3 -c "import websockets" 2>/dev/null || /usr/bin/python3 -c "import websockets" 2>/dev/null || packages+=(python3-websockets)
 }
 
 php() {
-	type -P php >/dev/null || apt php-cli
+	type -P php >/dev/null || packages+=(php-cli)
 }
 
 strace() {
-	type -P strace >/dev/null || apt strace
+	type -P strace >/dev/null || packages+=(strace)
 }
 
+tests() {
+	for target in cc browser postgres redis python php strace web; do
+		"$target"
+	done
+}
+
+packages=() # that apt installs, all in one call
 for target in "$@"; do
 	case $target in
-	tools | web | browser | cc | postgres | redis | python | php | strace) "$target" ;;
+	tools | tests | web | browser | cc | postgres | redis | python | php | strace) "$target" ;;
 	*) echo "need: unknown target $target" >&2 && exit 2 ;;
 	esac
 done
+[ ${#packages[@]} = 0 ] || apt "${packages[@]}"

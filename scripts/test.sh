@@ -5,7 +5,7 @@
 # With CI=true a skipped test counts as failed. Arguments go to `go test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/need.sh cc web browser postgres redis python php strace
+scripts/need.sh tests
 
 [ $# -gt 0 ] || set -- ./internal/servertest ./internal/store ./cmd/kuranty ./... # the longest first
 # The detector watches our code and what it calls, but not the inside of SQLite (C translated
