@@ -15,7 +15,7 @@ help: ## this list
 
 run: ## a server with a demo page on http://127.0.0.1:8000
 	@echo 'Building; the first time takes a minute.'
-	@$(GO) run ./cmd/kuranty demo
+	@$(GO) build -o bin/kuranty ./cmd/kuranty && exec bin/kuranty demo
 
 build: ## the binary, in bin/kuranty
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/kuranty ./cmd/kuranty
