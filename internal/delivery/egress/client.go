@@ -175,7 +175,8 @@ func (c *Client) Do(ctx context.Context, r Request) Attempt {
 		return refusal(CodeInternal)
 	}
 	req.URL, req.Host = u, strings.TrimSuffix(u.Host, ":") // parsed already
-	req.Header = maps.Clone(r.Header)
+	req.Header = make(http.Header, len(r.Header)+1)
+	maps.Copy(req.Header, r.Header)
 	req.Header["Accept-Encoding"] = []string{"identity"}
 
 	// RoundTrip is the request and nothing else: redirects and cookies are a
