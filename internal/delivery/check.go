@@ -123,7 +123,7 @@ var fields = []field{
 	{name: "headers", hidden: true, read: as(headers, func(s *Settings, v map[string]string) { s.Headers = v })},
 	{name: "signature_scheme", read: as(oneOf(SchemeHMAC, SchemeEd25519, SchemeBoth), func(s *Settings, v string) { s.SignatureScheme = v })},
 	{
-		name: "timeout_ms",
+		name: "timeout_ms", empty: func(s *Settings) { s.Timeout = 0 },
 		read: as(number(minTimeout, maxTimeout), func(s *Settings, v int) { s.Timeout = time.Duration(v) * time.Millisecond }),
 	},
 	{

@@ -335,7 +335,7 @@ func TestSection4_1_Defaults(t *testing.T) {
 	want := delivery.Webhook{
 		Settings: delivery.Settings{
 			Name: "CRM", URL: "https://example.net/in", EventTypes: []string{"ticket.created"}, SignatureScheme: "hmac", PayloadFormat: "plain",
-			Headers: map[string]string{}, Timeout: 15 * time.Second, MaxInFlight: 10, Ordering: "none", OnExhausted: "continue",
+			Headers: map[string]string{}, MaxInFlight: 10, Ordering: "none", OnExhausted: "continue",
 			Metadata: json.RawMessage("{}"), Verify: "none",
 		},
 		IsActive: true, CreatedAt: now, UpdatedAt: now,
@@ -425,7 +425,7 @@ func FuzzParseCreate(f *testing.F) {
 					t.Errorf("no place: %s", line)
 				}
 			}
-		} else if len(c.EventTypes) < 1 || len(c.EventTypes) > 50 || c.Name == "" || c.URL == "" || c.Timeout < time.Second || c.MaxInFlight < 1 {
+		} else if len(c.EventTypes) < 1 || len(c.EventTypes) > 50 || c.Name == "" || c.URL == "" || c.Timeout != 0 && c.Timeout < time.Second || c.MaxInFlight < 1 {
 			t.Errorf("taken: %+v", c.Settings)
 		} else if _, err := delivery.NewMatcher(&delivery.Webhook{Settings: c.Settings}); err != nil {
 			t.Error(err)

@@ -57,7 +57,7 @@ type Settings struct {
 	CEHeaders       bool
 	// Headers are sent in addition.
 	Headers map[string]string
-	// Timeout bounds a whole attempt.
+	// Timeout bounds a whole attempt. Zero leaves that to the configuration (webhooks.timeout_ms).
 	Timeout   time.Duration
 	RateLimit *RateLimit
 	// MaxInFlight is how many attempts may be under way at once; where Ordering is
@@ -105,17 +105,14 @@ const (
 	VerifyCloudEvents = "cloudevents"
 )
 
-// Values of fields that an owner does not give.
-const (
-	DefaultTimeout     = 15 * time.Second
-	DefaultMaxInFlight = 10
-)
+// DefaultMaxInFlight is how many attempts are under way where an owner does not say.
+const DefaultMaxInFlight = 10
 
 // defaults are the settings of a body that has none.
 func defaults() Settings {
 	return Settings{
 		SignatureScheme: SchemeHMAC, PayloadFormat: webhook.FormatPlain, Headers: map[string]string{},
-		Timeout: DefaultTimeout, MaxInFlight: DefaultMaxInFlight, Ordering: OrderNone, OnExhausted: ExhaustedContinue,
+		MaxInFlight: DefaultMaxInFlight, Ordering: OrderNone, OnExhausted: ExhaustedContinue,
 		Metadata: json.RawMessage(`{}`), Verify: VerifyNone,
 	}
 }

@@ -184,7 +184,7 @@ func (s *Server) handleWebhooks(mux *http.ServeMux) {
 	}
 	o := webhooks.Options{
 		Store: b.store.Webhooks(h.ring), Catalogue: b.catalogue, Guard: h.client.Guard(), Sender: h.requests, Poke: h.dispatcher.Poke,
-		Retries: h.retries, Limit: s.cfg.Webhooks.MaxWebhooks, Origin: s.origin(), UserAgent: h.requests.UserAgent, SourceIPs: h.bind, Logger: s.log,
+		Retries: h.retries, Timeout: time.Duration(s.cfg.Webhooks.TimeoutMS) * time.Millisecond, Limit: s.cfg.Webhooks.MaxWebhooks, Origin: s.origin(), UserAgent: h.requests.UserAgent, SourceIPs: h.bind, Logger: s.log,
 		Audit: func(ctx context.Context, e webhooks.Entry) error {
 			return b.privacy.Audit(ctx, privacy.Entry{
 				Actor: e.Actor, Action: e.Action, Target: "webhook:" + strconv.FormatInt(e.Webhook, 10), IP: e.Address,

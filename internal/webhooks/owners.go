@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,7 @@ import (
 
 // View is a webhook as its owner sees it.
 type View struct {
-	delivery.Webhook
+	delivery.Webhook // Timeout is the one that holds
 
 	// Pending counts its deliveries that are not final.
 	Pending int
@@ -36,6 +37,7 @@ func (s *Service) views(ctx context.Context, all []delivery.Webhook) ([]View, er
 	}
 	views := make([]View, len(all))
 	for i, w := range all {
+		w.Timeout = cmp.Or(w.Timeout, s.o.Timeout)
 		views[i] = View{Webhook: w, Pending: pending[w.ID], Warnings: w.Warnings(s.o.Catalogue)}
 		if w.Locked {
 			views[i].Warnings = append(views[i].Warnings, "the server has no key for its secrets: nothing is sent until it is given in webhooks.secret_encryption_key or webhooks.previous_encryption_keys")

@@ -65,6 +65,8 @@ type Options struct {
 	Poke func()
 	// Retries are what the sending loop does.
 	Retries delivery.Retries
+	// Timeout is that of webhooks without one of their own.
+	Timeout time.Duration
 	// Limit is how many webhooks there may be. Zero means 1000.
 	Limit int
 	// PublicKey is what receivers check Ed25519 signatures with.
@@ -140,7 +142,7 @@ type Meta struct {
 // Meta returns what owners of receivers have to know.
 func (s *Service) Meta() Meta {
 	return Meta{
-		SourceIPs: slices.Clone(s.o.SourceIPs), UserAgent: s.o.UserAgent, Timeout: delivery.DefaultTimeout,
+		SourceIPs: slices.Clone(s.o.SourceIPs), UserAgent: s.o.UserAgent, Timeout: s.o.Timeout,
 		SignatureSchemes: []string{delivery.SchemeHMAC, delivery.SchemeEd25519, delivery.SchemeBoth},
 		RetrySchedule:    s.o.Retries.Of(new(delivery.Settings)), PublicKey: s.o.PublicKey,
 	}

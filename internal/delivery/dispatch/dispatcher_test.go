@@ -117,6 +117,32 @@ func TestR20_R22_FailuresAreTriedAgainAndThenGivenUp(t *testing.T) {
 	})
 }
 
+// Two webhooks that get everything, and whose receivers refuse it, tell of each other once:
+// what was told is not told of.
+func TestGivingUpIsNotToldWithoutEnd(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		never := receive(t, status(404))
+		a, b := r.webhook(never.URL, types("*")), r.webhook(never.URL, types("*"))
+		r.run()
+		all := func() []webhooks.Delivery { return slices.Concat(r.deliveries(a.ID), r.deliveries(b.ID)) }
+		for n := range int64(2) { // what an echo of the first would bring comes before the second
+			r.ticket(n)
+			r.await("the notices of both", func() bool {
+				given := 0
+				for _, d := range all() {
+					if d.State == delivery.StateExhausted {
+						given++
+					}
+				}
+				return given >= 4*int(n+1)
+			})
+		}
+		if n := len(all()); n != 8 {
+			t.Errorf("%d deliveries, want two events and two notices, each twice", n)
+		}
+	})
+}
+
 // 410 disables a webhook at once and loses nothing: what waits is kept, and goes out when it
 // is switched on again.
 func TestR20_AGoneReceiverLosesNothing(t *testing.T) {

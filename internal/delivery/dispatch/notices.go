@@ -16,6 +16,9 @@ type notice struct {
 	reason  delivery.Reason
 	detail  string
 	at      time.Time
+	// echo says that it tells of such a notice, which makes no event: two webhooks that get
+	// them would tell of each other without end.
+	echo bool
 }
 
 // about is a notice of how a webhook does; detail is how the last attempt failed.
@@ -36,16 +39,19 @@ func about(now time.Time, w *delivery.Webhook, n delivery.Notice, detail string)
 // exhausted is the notice of a delivery that was given up.
 func exhausted(now time.Time, w *delivery.Webhook, d *delivery.Delivery) notice {
 	return notice{
-		typ: event.DeliveryExhausted, webhook: w.ID, detail: d.ErrorMessage, at: now,
+		typ: event.DeliveryExhausted, webhook: w.ID, detail: d.ErrorMessage, at: now, echo: d.EventType == event.DeliveryExhausted,
 		payload: event.Exhausted{
 			DeliveryID: d.ID, WebhookID: w.ID, EventID: d.EventID, EventType: d.EventType, Attempts: d.Attempts, Error: d.ErrorMessage,
 		},
 	}
 }
 
-// announce puts the events of all notices into the batch.
+// announce puts the events of notices into the batch.
 func (t *tally) announce(b *Batch) error {
 	for _, n := range t.notices {
+		if n.echo {
+			continue
+		}
 		e, err := event.New(n.typ, n.at, n.payload)
 		if err != nil {
 			return err
@@ -55,7 +61,7 @@ func (t *tally) announce(b *Batch) error {
 	return nil
 }
 
-// tell logs and counts a notice whose event was stored.
+// tell logs and counts a notice that was stored.
 func (n *notice) tell(o Observer, logger *slog.Logger) {
 	switch n.typ {
 	case event.WebhookDisabled:
