@@ -44,8 +44,9 @@ func (e *FilterError) Error() string {
 	return "filter: " + e.Path + ": " + e.Detail
 }
 
-// ParseFilter reads a filter of at most 2 KiB. The error is a [*FilterError].
-func ParseFilter(b []byte) (Filter, error) {
+// ParseFilter reads a filter of at most 2 KiB. If roots are given, each path begins with one of
+// them. The error is a [*FilterError].
+func ParseFilter(b []byte, roots ...string) (Filter, error) {
 	if len(b) > maxFilterBytes {
 		return Filter{}, &FilterError{"", fmt.Sprintf("has %d bytes; %d are allowed", len(b), maxFilterBytes)}
 	}
@@ -57,7 +58,7 @@ func ParseFilter(b []byte) (Filter, error) {
 	if !ok {
 		return Filter{}, &FilterError{"", "must be an object"}
 	}
-	all, err := conditions("", m, 0)
+	all, err := paths(roots).conditions("", m, 0)
 	return Filter{all}, err
 }
 
@@ -92,8 +93,11 @@ func holds(all []test, doc map[string]any) bool {
 	return true
 }
 
+// paths are how paths may begin; any way if there are none.
+type paths []string
+
 // conditions reads an object of paths, $or and $not.
-func conditions(path string, m map[string]any, depth int) (all []test, err error) {
+func (p paths) conditions(path string, m map[string]any, depth int) (all []test, err error) {
 	if depth > maxFilterDepth {
 		return nil, &FilterError{path, fmt.Sprintf("is deeper than %d", maxFilterDepth)}
 	}
@@ -102,18 +106,22 @@ func conditions(path string, m map[string]any, depth int) (all []test, err error
 		var t test
 		switch {
 		case key == "$or":
-			t, err = either(at, value, depth)
+			t, err = p.either(at, value, depth)
 		case key == "$not":
 			inner, ok := value.(map[string]any)
 			if !ok {
 				return nil, &FilterError{at, "must be an object"}
 			}
-			not, failed := conditions(at, inner, depth+1)
+			not, failed := p.conditions(at, inner, depth+1)
 			t, err = func(doc map[string]any) bool { return !holds(not, doc) }, failed
 		case key == "" || strings.HasPrefix(key, "$") || slices.Contains(strings.Split(key, "."), ""):
 			return nil, &FilterError{at, "is no path; besides paths there are $or and $not"}
 		default:
-			t, err = onPath(at, strings.Split(key, "."), value)
+			path := strings.Split(key, ".")
+			if len(p) > 0 && !slices.Contains(p, path[0]) {
+				return nil, &FilterError{at, "is nothing that events have here: paths begin with " + strings.Join(p, " or ")}
+			}
+			t, err = onPath(at, path, value)
 		}
 		if err != nil {
 			return nil, err
@@ -123,7 +131,7 @@ func conditions(path string, m map[string]any, depth int) (all []test, err error
 	return all, nil
 }
 
-func either(path string, value any, depth int) (test, error) {
+func (p paths) either(path string, value any, depth int) (test, error) {
 	list, ok := value.([]any)
 	if !ok || len(list) == 0 {
 		return nil, &FilterError{path, "must be a list of conditions"}
@@ -135,7 +143,7 @@ func either(path string, value any, depth int) (test, error) {
 			return nil, &FilterError{path, "must be a list of conditions"}
 		}
 		var err error
-		if ones[i], err = conditions(fmt.Sprintf("%s.%d", path, i), m, depth+1); err != nil {
+		if ones[i], err = p.conditions(fmt.Sprintf("%s.%d", path, i), m, depth+1); err != nil {
 			return nil, err
 		}
 	}

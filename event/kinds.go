@@ -146,7 +146,7 @@ var kinds = slices.Concat(
 			declaration{summary: "The priority, the assignee or the block of replies of a ticket changed.", producer: "tickets", named: true}),
 
 		declare(WebhookFailing, "webhooks", sampleWebhook, declaration{summary: "Deliveries to a webhook fail one after the other.", producer: "delivery"}),
-		declare(WebhookDisabled, "webhooks", sampleWebhook, declaration{summary: "A webhook was switched off because its receiver is gone.", producer: "delivery"}),
+		declare(WebhookDisabled, "webhooks", sampleWebhook, declaration{summary: "A webhook was switched off by itself; reason says why.", producer: "delivery"}),
 		declare(WebhookRecovered, "webhooks", sampleWebhook, declaration{summary: "A failing webhook is answered again.", producer: "delivery"}),
 		declare(DeliveryExhausted, "webhooks",
 			Exhausted{DeliveryID: 9001, WebhookID: 14, EventID: "evt_01JNB3C7Q9V5T2M8K4X6Z0R1WD", EventType: TicketCreated, Attempts: 12, Error: "HTTP 500"},

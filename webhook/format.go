@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 )
 
@@ -81,6 +83,35 @@ func (f Format) wrap(e *Event, payload object) object {
 		o = append(o, member{"subject", e.Subject})
 	}
 	return o
+}
+
+// Describe adds the attributes of an event to the header of a request whose body is the payload
+// alone (CloudEvents HTTP binding 1.0.2, section 3.1).
+func (e *Event) Describe(h http.Header) {
+	h["Ce-Specversion"] = []string{"1.0"}
+	h["Ce-Id"] = []string{e.ID}
+	h["Ce-Source"] = []string{e.Source}
+	h["Ce-Type"] = []string{e.Type}
+	h["Ce-Time"] = []string{FormatTime(e.OccurredAt)}
+	if e.Sequence > 0 {
+		h["Ce-Sequence"] = []string{FormatSequence(e.Sequence)}
+	}
+	if e.Subject != "" {
+		h["Ce-Subject"] = []string{percentEncoded(e.Subject)}
+	}
+}
+
+// percentEncoded is a text as such a header has it (section 3.1.3.2).
+func percentEncoded(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c < '!' || c > '~' || c == '"' || c == '%' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // FormatSequence writes a position so that texts sort as positions do: 20 digits.

@@ -43,7 +43,7 @@ func ParseSecret(text string) (Secret, error) {
 		return Secret{text: text, key: []byte(text)}, nil
 	}
 	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	if err != nil {
+	if err != nil || strings.ContainsAny(encoded, "\r\n") { // which the decoder passes over
 		return Secret{}, fmt.Errorf("%w: what follows %s must be standard base64", ErrSecret, secretPrefix)
 	}
 	if len(key) < minKey || len(key) > maxKey {

@@ -25,7 +25,7 @@ func TestS32_StandardWebhooksVector(t *testing.T) {
 
 func TestSecretsThatAreNone(t *testing.T) {
 	bytes := func(n int) string { return "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, n)) }
-	for _, text := range []string{"", "whsec_", "whsec_%%%", "whsec_AAA", bytes(23), bytes(65), strings.TrimSuffix(bytes(32), "=")} {
+	for _, text := range []string{"", "whsec_", "whsec_%%%", "whsec_AAA", bytes(23), bytes(65), strings.TrimSuffix(bytes(32), "="), bytes(32) + "\n"} {
 		_, err := webhook.ParseSecret(text)
 		if !errors.Is(err, webhook.ErrSecret) {
 			t.Errorf("%q: %v", text, err)
@@ -219,6 +219,17 @@ func TestFormats(t *testing.T) {
 	bare.Payload = json.RawMessage(`{}`)
 	if body, _ := webhook.FormatCloudEvents.Body(&bare); strings.Contains(string(body), "sequence") || strings.Contains(string(body), "subject") {
 		t.Errorf("%s", body)
+	}
+}
+
+// CloudEvents HTTP binding 1.0.2, section 3.1.3.2.
+func TestAttributesInHeaders(t *testing.T) {
+	for subject, want := range map[string]string{"ticket:55": "ticket:55", `заказ "7"%`: "%D0%B7%D0%B0%D0%BA%D0%B0%D0%B7%20%227%22%25", "~!": "~!"} {
+		h := http.Header{}
+		(&webhook.Event{ID: vectorID, Type: "ticket.created", Source: "https://chat.example.org", Subject: subject, Sequence: 7}).Describe(h)
+		if got := h.Get("ce-subject"); got != want || h.Get("ce-id") != vectorID || h.Get("ce-sequence") != "00000000000000000007" {
+			t.Errorf("%s: %v", subject, h)
+		}
 	}
 }
 

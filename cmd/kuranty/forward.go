@@ -126,13 +126,15 @@ func (f *forwarder) do(ctx context.Context, x *exchange) error {
 		return err
 	}
 	req.Header = x.request
-	req.Host = x.request.Get("Host") // empty is that of the address
 	resp, err := f.client.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	x.status, x.answer = resp.StatusCode, resp.Header
+	if x.status == http.StatusSwitchingProtocols { // no body but the connection, which has no end
+		return nil
+	}
 	x.text, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	return err
 }
@@ -157,15 +159,7 @@ func (f *forwarder) headers(x *exchange) http.Header {
 	h.Set(webhook.HeaderSignature, f.secret.Sign(x.body))
 	h.Set(webhook.HeaderSignatureList, f.secret.SignStandard(e.ID, x.sent, x.body))
 	if f.describe && (f.format == webhook.FormatPlain || f.format == webhook.FormatCompact) {
-		h.Set("Ce-Specversion", "1.0")
-		h.Set("Ce-Id", e.ID)
-		h.Set("Ce-Source", e.Source)
-		h.Set("Ce-Type", e.Type)
-		h.Set("Ce-Time", webhook.FormatTime(e.OccurredAt))
-		h.Set("Ce-Sequence", webhook.FormatSequence(e.Sequence))
-		if e.Subject != "" {
-			h.Set("Ce-Subject", e.Subject)
-		}
+		e.Describe(h)
 	}
 	return h
 }

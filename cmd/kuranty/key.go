@@ -75,6 +75,11 @@ func (c *keyListCmd) Run(g *globals) error {
 			}
 			err := json.Unmarshal(o, &k)
 			state := "valid"
+			if k.ExpiresAt != nil {
+				if at, err := time.Parse(time.RFC3339, *k.ExpiresAt); err == nil && at.Before(time.Now()) {
+					state = "expired"
+				}
+			}
 			if k.RevokedAt != nil {
 				state = "revoked"
 			}

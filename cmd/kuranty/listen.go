@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/kuranty/kuranty/internal/client"
+	"github.com/kuranty/kuranty/internal/delivery"
 	"github.com/kuranty/kuranty/webhook"
 )
 
@@ -154,6 +155,9 @@ func (c *listenCmd) forwarder(g *globals) (*forwarder, error) {
 	for name, value := range c.Header {
 		if !headerName.MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
 			return nil, usageError{fmt.Errorf("--header: %q cannot be a header", excerpt([]byte(name)))}
+		}
+		if delivery.OwnHeader(strings.ToLower(name)) {
+			return nil, usageError{fmt.Errorf("--header: %s is a header that only the server sets", name)}
 		}
 	}
 	f := &forwarder{globals: g, to: to, client: localClient(c.Timeout), format: c.Format, describe: c.CEHeaders, header: c.Header}

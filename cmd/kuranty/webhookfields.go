@@ -20,6 +20,7 @@ type hookFields struct {
 	Event       []string          `placeholder:"TYPE" help:"Events of a type or pattern, as ticket.*; may be repeated."`
 	Description *string           `help:"More about it."`
 	Secret      *string           `placeholder:"SECRET" help:"What requests are signed with; - reads it from the input, where others on the machine do not see it. \"\" is none."`
+	Generate    bool              `name:"generate-secret" help:"Have a secret made, printed once."`
 	Header      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Header that the receiver wants; may be repeated. A change replaces all of them."`
 	Format      *string           `placeholder:"FORMAT" help:"Body: plain, compact, envelope or cloudevents."`
 	CEHeaders   *bool             `name:"ce-headers" negatable:"" help:"Add the attributes of CloudEvents as headers to plain and compact bodies."`
@@ -51,6 +52,9 @@ func (f *hookFields) body() (map[string]any, error) {
 	}
 	if len(f.Event) > 0 {
 		body["event_types"] = f.Event
+	}
+	if f.Generate {
+		body["generate_secret"] = true
 	}
 	if len(f.Header) > 0 {
 		body["headers"] = f.Header
@@ -173,7 +177,6 @@ func readRate(text string) (any, error) {
 type webhookCreateCmd struct {
 	hooks
 	hookFields
-	GenerateSecret bool `help:"Have a secret made, printed once."`
 }
 
 func (webhookCreateCmd) Help() string {
@@ -188,9 +191,6 @@ func (c *webhookCreateCmd) Run(g *globals) error {
 	body, err := c.body()
 	if err != nil {
 		return err
-	}
-	if c.GenerateSecret {
-		body["generate_secret"] = true
 	}
 	return c.run(g, "create webhook", func(s *session) error {
 		var object json.RawMessage

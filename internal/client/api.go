@@ -170,7 +170,7 @@ func do(req *http.Request) (int, []byte, error) {
 func unreachable(u *url.URL, err error) error {
 	server := u.Scheme + "://" + u.Host
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("no server at %s: start one with kuranty serve, or say where it is with --url", server)
+		return fmt.Errorf("no server at %s: start one with kuranty serve, or say where it is with --url (kuranty webhook: --server)", server)
 	}
 	if wrapped := new(url.Error); errors.As(err, &wrapped) {
 		err = wrapped.Err // without the address, whose query may hold a secret

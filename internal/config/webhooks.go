@@ -30,7 +30,7 @@ type Webhooks struct {
 	RetryJitter    float64       `key:"retry_jitter" default:"0.1" zero:"keep" doc:"Part of a wait by which it is made shorter or longer at random, 0 to 1."`
 	MaxDeliveryAge time.Duration `key:"max_delivery_age" default:"168h" doc:"Age above which a delivery is no longer tried by itself, at least 1m."`
 
-	DisableAfter       time.Duration `key:"disable_after" default:"120h" doc:"Time without a success after which ten failures switch a webhook off."`
+	DisableAfter       time.Duration `key:"disable_after" default:"120h" doc:"Time without a success after which ten failures switch a webhook off, at least 1m."`
 	DisableConsecutive int           `key:"disable_consecutive" default:"100" doc:"Failures in a row, over a day or longer, that switch a webhook off, 10 to 1000000."`
 
 	RetentionDeliveries time.Duration `key:"retention_deliveries" default:"720h" doc:"Time that deliveries, their attempts and payloads are kept, at least 1h; those under way stay."`

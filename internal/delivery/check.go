@@ -189,7 +189,7 @@ func (b *body) given(name string) (json.RawMessage, bool) {
 // fail records what is wrong with a member; input is nil if it must not be repeated.
 func (b *body) fail(name string, p *problem, input json.RawMessage) {
 	b.errs = append(b.errs, FieldError{
-		Type: p.typ, Loc: append([]any{"body", name}, p.at...), Msg: p.msg, Input: input, Ctx: p.ctx,
+		Type: p.typ, Loc: append([]any{"body", name}, p.at...), Msg: p.msg, Input: repeated(input), Ctx: p.ctx,
 	})
 }
 
@@ -278,16 +278,25 @@ func ParseCreate(raw []byte, rules Rules) (Create, error) {
 	for _, change := range changes {
 		change(&c.Settings)
 	}
-	if generate := b.flag("generate_secret"); generate != nil && *generate {
-		if slices.Contains(given, "secret") && !isEmptyString(b.members["secret"]) {
-			b.fail("generate_secret", wrong("a secret is given, so none can be made"), b.members["generate_secret"])
-		}
+	if b.generates(given) {
 		c.GenerateSecret, c.Secret = true, webhook.NewSecret()
 	}
 	if err := b.err(); err != nil {
 		return Create{}, err
 	}
 	return c, nil
+}
+
+// generates tells whether a secret is to be made.
+func (b *body) generates(given []string) bool {
+	generate := b.flag("generate_secret")
+	if generate == nil || !*generate {
+		return false
+	}
+	if slices.Contains(given, "secret") && !isEmptyString(b.members["secret"]) {
+		b.fail("generate_secret", wrong("a secret is given, so none can be made"), b.members["generate_secret"])
+	}
+	return true
 }
 
 // The fields that are more than a text, a number or a word.
@@ -351,7 +360,7 @@ func condition(raw json.RawMessage, _ *Rules) (json.RawMessage, *problem) {
 		return nil, notObject()
 	}
 	raw = compact(raw)
-	filter, err := event.ParseFilter(raw)
+	filter, err := event.ParseFilter(raw, "type", "payload") // what Document has
 	var bad *event.FilterError
 	switch {
 	case errors.As(err, &bad) && bad.Path != "":
@@ -394,7 +403,7 @@ func conditions(filter map[string]any) (n int) {
 // The headers that are ours or the connection's (spec/webhooks.md §4.1).
 var (
 	ownHeaders = []string{
-		"host", "content-length", "content-type", "connection", "transfer-encoding", "te", "upgrade", "trailer", "user-agent",
+		"host", "content-length", "content-type", "connection", "transfer-encoding", "te", "upgrade", "trailer", "user-agent", "accept-encoding",
 	}
 	ownHeaderPrefixes = []string{"x-webhook-", "webhook-", "ce-", "proxy-"}
 )
@@ -429,12 +438,16 @@ func headers(raw json.RawMessage, _ *Rules) (map[string]string, *problem) {
 	return all, nil
 }
 
+// OwnHeader tells whether only the server sets a header; the name is in lower case.
+func OwnHeader(name string) bool {
+	return slices.Contains(ownHeaders, name) || slices.ContainsFunc(ownHeaderPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
 func headerName(name, lower string) *problem {
 	switch {
 	case name == "" || len(name) > maxHeaderName || strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
 		return wrong("is no name of a header: 1 to %d letters, digits and signs of !#$%%&'*+-.^_`|~", maxHeaderName)
-	case slices.Contains(ownHeaders, lower),
-		slices.ContainsFunc(ownHeaderPrefixes, func(prefix string) bool { return strings.HasPrefix(lower, prefix) }):
+	case OwnHeader(lower):
 		return wrong("is a header that only the server sets")
 	}
 	return nil

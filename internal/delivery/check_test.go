@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -161,9 +162,21 @@ func TestS33_SecretsOfWebhooksAreNotRepeated(t *testing.T) {
 	}
 }
 
+// An answer is text, whatever it repeats.
+func TestWhatIsRepeatedIsText(t *testing.T) {
+	_, err := delivery.ParseCreate([]byte("{\"name\":\"\xff\"}"), delivery.Rules{})
+	var invalid *delivery.InvalidError
+	if !errors.As(err, &invalid) {
+		t.Fatal(err)
+	}
+	if b, err := json.Marshal(invalid.Fields); err != nil || !utf8.Valid(b) || !strings.Contains(string(b), `"name":"�"`) {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
 // §1.3, §4.1, §4.16: the limits at their exact values; lengths are in code points.
 func TestSection4_1_LimitsAreExact(t *testing.T) {
-	nested := func(n int) string { return strings.Repeat(`{"$not":`, n) + `{"a":1}` + strings.Repeat("}", n) }
+	nested := func(n int) string { return strings.Repeat(`{"$not":`, n) + `{"type":1}` + strings.Repeat("}", n) }
 	manyHeaders := func(n int) string {
 		m := map[string]string{}
 		for i := range n {
@@ -199,10 +212,11 @@ func TestSection4_1_LimitsAreExact(t *testing.T) {
 		{"metadata", `{"a":"` + strings.Repeat("x", 4096-8) + `"}`, `{"a":"` + strings.Repeat("x", 4096-7) + `"}`},
 		{"metadata", `{}`, `[]`},
 		{"filter", `{"payload.a":"` + strings.Repeat("x", 2048-16) + `"}`, `{"payload.a":"` + strings.Repeat("x", 2048-15) + `"}`},
-		{"filter", `{"$or":` + listOf(32, `{"a":1}`) + `}`, `{"$or":` + listOf(33, `{"a":1}`) + `}`},
+		{"filter", `{"$or":` + listOf(32, `{"type":1}`) + `}`, `{"$or":` + listOf(33, `{"type":1}`) + `}`},
 		{"filter", nested(8), nested(9)},
-		{"filter", `{}`, `{"a":{"$regex":"x"}}`},
+		{"filter", `{}`, `{"type":{"$regex":"x"}}`},
 		{"filter", `{"payload.a":{"$gt":1,"$lt":2}}`, `7`},
+		{"filter", `{"$or":[{"payload.a":1}]}`, `{"$or":[{"payloads.a":1}]}`},
 		{"payload_format", `"envelope"`, `"xml"`},
 		{"signature_scheme", `"both"`, `"rsa"`},
 		{"ordering", `"key"`, `"loose"`},
@@ -229,7 +243,7 @@ func TestSection4_1_LimitsAreExact(t *testing.T) {
 // §4.1: names of headers are tokens, and not those that are ours.
 func TestSection4_1_Headers(t *testing.T) {
 	for _, name := range []string{
-		"Host", "content-length", "Content-Type", "connection", "Transfer-Encoding", "TE", "Upgrade", "trailer", "USER-AGENT",
+		"Host", "content-length", "Content-Type", "connection", "Transfer-Encoding", "TE", "Upgrade", "trailer", "USER-AGENT", "Accept-Encoding",
 		"X-Webhook-Event", "webhook-id", "Webhook-Anything", "ce-id", "Proxy-Authorization", "", "a b", "a:", "заголовок", "a\r\nb",
 	} {
 		b, _ := json.Marshal(map[string]string{name: "v"})

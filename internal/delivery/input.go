@@ -3,6 +3,7 @@ package delivery
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -73,7 +74,15 @@ func (in *Input) Refuse(name, reason string) {
 }
 
 func (in *Input) fail(name string, p *problem, input json.RawMessage) {
-	in.errs = append(in.errs, FieldError{Type: p.typ, Loc: append([]any{in.where, name}, p.at...), Msg: p.msg, Input: input, Ctx: p.ctx})
+	in.errs = append(in.errs, FieldError{Type: p.typ, Loc: append([]any{in.where, name}, p.at...), Msg: p.msg, Input: repeated(input), Ctx: p.ctx})
+}
+
+// repeated is what was sent as an answer can say it again.
+func repeated(input json.RawMessage) json.RawMessage {
+	if input == nil {
+		return nil
+	}
+	return bytes.ToValidUTF8(input, []byte("\ufffd"))
 }
 
 // Given tells whether a value is there and not null.
@@ -185,23 +194,26 @@ func (in *Input) Object(name string) json.RawMessage {
 	})
 }
 
-// TextMap reads an object of strings; the names are in lower case.
-func (in *Input) TextMap(name string) map[string]string {
-	return take(in, name, func(raw json.RawMessage) (map[string]string, *problem) {
-		members, p := object(raw)
-		if p != nil {
-			return nil, p
+// Headers reads an object of strings; the names are in lower case. What is wrong with it is told
+// without it.
+func (in *Input) Headers(name string) map[string]string {
+	if !in.Given(name) {
+		return nil
+	}
+	members, p := object(in.members[name])
+	all := make(map[string]string, len(members))
+	for _, key := range slices.Sorted(maps.Keys(members)) {
+		s, wrong := text(members[key], 0, 0)
+		if wrong != nil {
+			p = wrong.below(key)
+			break
 		}
-		all := make(map[string]string, len(members))
-		for key, value := range members {
-			s, p := text(value, 0, 0)
-			if p != nil {
-				return nil, p.below(key)
-			}
-			all[strings.ToLower(key)] = s
-		}
-		return all, nil
-	})
+		all[strings.ToLower(key)] = s
+	}
+	if p != nil {
+		in.fail(name, p, nil)
+	}
+	return all
 }
 
 // Secret reads a secret; what is wrong with it is told without it.

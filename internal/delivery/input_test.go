@@ -43,7 +43,7 @@ func TestInput(t *testing.T) {
 	if got := in.Object("object"); string(got) != `{"a":1.50}` {
 		t.Errorf("object %s", got)
 	}
-	if got := in.TextMap("headers"); got["webhook-id"] != "evt" {
+	if got := in.Headers("headers"); got["webhook-id"] != "evt" {
 		t.Errorf("headers %v", got)
 	}
 	if got := in.Secret("secret"); got.Reveal() != "s" {
@@ -71,7 +71,7 @@ func TestInputTellsAllMistakes(t *testing.T) {
 	body.Texts("list", 9, 9)
 	body.Patterns("types")
 	body.Object("object")
-	body.TextMap("headers")
+	body.Headers("headers")
 	body.Secret("secret")
 	body.Require("none", "more")
 	body.Refuse("text", "is no good")
@@ -88,8 +88,8 @@ func TestInputTellsAllMistakes(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	for _, f := range invalid.Fields {
-		if f.Loc[1] == "secret" && f.Input != nil {
-			t.Errorf("the secret is repeated: %s", f.Input)
+		if name := f.Loc[1]; (name == "secret" || name == "headers") && f.Input != nil {
+			t.Errorf("%s is repeated: %s", name, f.Input)
 		}
 	}
 	if id := delivery.Path("id", "99999999999999999999"); id.ID("id") != 0 || delivery.Invalid(id) != nil {
@@ -127,7 +127,7 @@ func FuzzInput(f *testing.F) {
 		in.Texts("v", 2, 3)
 		in.Patterns("v")
 		in.Object("v")
-		in.TextMap("v")
+		in.Headers("v")
 		in.Secret("v")
 		_ = delivery.Invalid(in)
 	})

@@ -27,6 +27,15 @@ const (
 // maxRetryAfter is the longest wait that a receiver can ask for.
 const maxRetryAfter = 24 * time.Hour
 
+// Brief is the message of a result without what the receiver answered, which may repeat what it
+// was sent: for logs, alerts and events, which others read.
+func Brief(message string) string {
+	if status, _, answered := strings.Cut(message, ": "); answered && strings.HasPrefix(status, "HTTP ") {
+		return status
+	}
+	return message
+}
+
 // Result is what the sender tells of an attempt.
 type Result struct {
 	// Code is empty if and only if the attempt succeeded; Message explains it.

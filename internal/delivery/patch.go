@@ -16,6 +16,8 @@ type Patch struct {
 	ResumeNone bool
 	// Force switches on what was disabled time and again.
 	Force bool
+	// Made is the secret that is made, the zero value if none is.
+	Made webhook.Secret
 
 	changes []func(*Settings)
 	given   []string
@@ -31,6 +33,10 @@ func ParsePatch(raw []byte, rules Rules) (Patch, error) {
 	}
 	var p Patch
 	p.changes, p.given = b.settings(&rules)
+	if b.generates(p.given) {
+		p.Made = webhook.NewSecret()
+		p.changes, p.given = append(p.changes, func(s *Settings) { s.Secret = p.Made }), append(p.given, "secret")
+	}
 	p.IsActive = b.flag("is_active")
 	if force := b.flag("force"); force != nil {
 		p.Force = *force
@@ -97,6 +103,7 @@ func (p *Patch) switchOver(w *Webhook, now time.Time) (Effects, error) {
 	if err := w.Health.enable(now, p.Force); err != nil {
 		return Effects{}, err
 	}
+	w.Circuit = Circuit{}
 	w.IsActive = true
 	return Effects{Release: !p.ResumeNone, Cancel: p.ResumeNone}, nil
 }

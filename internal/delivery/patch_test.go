@@ -84,11 +84,15 @@ func TestSection4_8_SwitchingOnAndOff(t *testing.T) {
 		t.Errorf("switched off twice: %v %v, reason %q", e, err, w.Health.Reason)
 	}
 	w.Health.ConsecutiveFailures, w.Health.Warned = 70, 50
+	w.Circuit.OpenUntil = now.Add(time.Minute)
 	if e, err := patch(t, &w, `{"is_active":true}`, now); err != nil || e != (delivery.Effects{Release: true}) || !w.IsActive {
 		t.Errorf("switched on: %v %v", e, err)
 	}
 	if h := w.Health; h.ConsecutiveFailures != 0 || h.Warned != 0 || h.Reason != "" || !h.DisabledAt.IsZero() {
 		t.Errorf("health after switching on: %+v", h)
+	}
+	if w.Circuit.Open() {
+		t.Error("the circuit is still open")
 	}
 	if _, err := patch(t, &w, `{"is_active":"no"}`, now); err != nil || w.IsActive || w.Health.Reason != "" {
 		t.Errorf("switched off: %v %+v", err, w.Health)

@@ -288,7 +288,7 @@ func unusable(v jsontext.Value) string {
 			if _, err := strconv.ParseFloat(text, 64); err != nil || len(text) > maxDigits || tiny < -maxDigits || len(power) > 5 {
 				return text
 			}
-		} else if len(text) > maxDigits {
+		} else if len(strings.TrimPrefix(text, "-")) > maxDigits {
 			return text
 		}
 	}

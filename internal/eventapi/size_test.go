@@ -22,10 +22,12 @@ func TestPayloadsFitIntoWebhooks(t *testing.T) {
 		status int
 		says   string
 	}{
-		"as large as can be":     {fill("x", most-around), 202, "event_id"},
-		"one byte more":          {fill("x", most-around+1), 413, `"too_large"`},
-		"Cyrillic":               {fill("я", (most-around)/6), 202, "event_id"},
-		"Cyrillic, one too much": {fill("я", (most-around)/6+1), 413, `"data"`},
+		"as large as can be":       {fill("x", most-around), 202, "event_id"},
+		"one byte more":            {fill("x", most-around+1), 413, `"too_large"`},
+		"Cyrillic":                 {fill("я", (most-around)/6), 202, "event_id"},
+		"Cyrillic, one too much":   {fill("я", (most-around)/6+1), 413, `"data"`},
+		"as many digits as can be": {`{"type":"order.paid","data":{"n":-` + strings.Repeat("1", 1000) + `}}`, 202, "event_id"},
+		"one digit more":           {`{"type":"order.paid","data":{"n":-` + strings.Repeat("1", 1001) + `}}`, 422, "data"},
 	} {
 		log.batch = nil
 		w := do(t, api, http.MethodPost, "/v1/events", c.body)

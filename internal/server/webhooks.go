@@ -237,7 +237,7 @@ func failingWebhook(to *alerts.Service, n int64) func(*delivery.Webhook, deliver
 	return func(w *delivery.Webhook, r delivery.Result) {
 		to.Note(alerts.Observation{
 			Kind: alerts.FailingWebhook, Subject: "webhook:" + strconv.FormatInt(w.ID, 10),
-			N: n, Detail: map[string]string{"name": w.Name, "error": r.Message},
+			N: n, Detail: map[string]string{"name": w.Name, "error": delivery.Brief(r.Message)},
 		})
 	}
 }

@@ -33,6 +33,7 @@ var (
 // SettingsBody are the fields that making and changing a webhook have in common.
 type SettingsBody struct {
 	EventTypes      []string            `json:"event_types,omitempty" doc:"1 to 50 types and patterns; instead of event_type"`
+	GenerateSecret  bool                `json:"generate_secret,omitempty" doc:"Makes a secret, which the answer tells once"`
 	Secret          string              `json:"secret,omitempty" doc:"At most 128 characters; whsec_ and base64 of 24 to 64 bytes, or any text"`
 	Description     string              `json:"description,omitempty"`
 	Filter          json.RawMessage     `json:"filter,omitempty" doc:"Condition on {\"type\", \"payload\"}"`
@@ -56,8 +57,6 @@ type createBody struct {
 	URL       string `json:"url" minLength:"1" maxLength:"2048"`
 	EventType string `json:"event_type,omitempty" doc:"A type or a pattern; required without event_types" maxLength:"50"`
 	SettingsBody
-
-	GenerateSecret bool `json:"generate_secret,omitempty" doc:"Makes a secret, which the answer tells once"`
 }
 
 type patchBody struct {

@@ -189,6 +189,9 @@ func (a *API) start(r *request, kind string, narrow func(*delivery.Input, *dispa
 	if !j.Until.IsZero() && !j.Since.Before(j.Until) {
 		in.Refuse("until", "must be after since")
 	}
+	if j.Since.After(a.o.Service.Now()) {
+		in.Refuse("since", "is in the future")
+	}
 	narrow(in, &j)
 	if err := delivery.Invalid(at, in); err != nil {
 		return answer{}, err

@@ -68,6 +68,20 @@ func TestSecrets(t *testing.T) {
 	if got := r.call("POST", path+"/secret/rotate", `{"secret":"whsec_x`+strong+`"}`).is(422); strings.Contains(got.raw, strong) {
 		t.Errorf("a secret is repeated: %s", got.raw)
 	}
+	of := func(action string) (n int) {
+		for _, line := range r.recorded() {
+			if line == fmt.Sprintf("%s %d key:k_all", action, made.id()) {
+				n++
+			}
+		}
+		return n
+	}
+	if of("webhook.secret.rotate") != 2 || of("webhook.secret.drop_previous") != 1 {
+		t.Errorf("what was refused, or changed nothing, is on record: %v", r.recorded())
+	}
+	got := r.call("PATCH", path, `{"generate_secret":true}`).is(200, `"secret":"whsec_`)
+	r.call("GET", path+"/secret", "").is(200, `"secret":"`+got.text("secret")+`"`)
+	r.call("PATCH", path, `{"generate_secret":true,"secret":"x"}`).is(422, `"loc":["body","generate_secret"]`)
 	for _, action := range []string{"webhook.secret.read", "webhook.secret.rotate", "webhook.secret.drop_previous"} {
 		if !slices.Contains(r.recorded(), fmt.Sprintf("%s %d key:k_all", action, made.id())) {
 			t.Errorf("%s is not on record: %v", action, r.recorded())
@@ -197,6 +211,9 @@ func TestMatching(t *testing.T) {
 	r.call("POST", path, `{"type":"payment.completed"}`).exactly(200, `{"matches":false,"reason":"event_types"}`)
 	r.call("POST", path, `{"payload":7}`).is(422, `"loc":["body","type"]`, `"loc":["body","payload"]`)
 	r.call("POST", "/webhooks/99/match", `{"type":"a"}`).is(404)
+	r.call("PATCH", fmt.Sprintf("/webhooks/%d", id), `{"is_active":false}`).is(200)
+	r.call("POST", path, `{"type":"user.created","payload":{"user_id":8}}`).exactly(200, `{"matches":false,"reason":"is_active"}`)
+	r.call("PATCH", fmt.Sprintf("/webhooks/%d", id), `{"filter":{"user_id":8}}`).is(422, `"loc":["body","filter"]`, "user_id: is nothing that events have here: paths begin with type or payload")
 }
 
 // A webhook that wants verification is active once its receiver has agreed.
@@ -344,6 +361,7 @@ func TestJobs(t *testing.T) {
 	if d["trigger"] != "recover" || d["job_id"] != job.text("id") || d["attempt_number"] != 2.0 {
 		t.Errorf("recovered: %v", d)
 	}
+	r.call("POST", path+"/recover", `{"since":"2999-01-01T00:00:00Z"}`).is(422, `"loc":["body","since"]`, "is in the future")
 	late := r.make(rc.URL)
 	job = r.call("POST", fmt.Sprintf("/webhooks/%d/replay", late), `{"since":"`+since+`","event_types":["ticket.*"]}`).is(202, `"kind":"replay"`)
 	r.await("/webhooks/jobs/"+job.text("id"), func(g *got) bool { return g.text("state") == "done" && g.body["succeeded"] == 1.0 })

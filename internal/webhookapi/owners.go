@@ -106,7 +106,7 @@ func (a *API) patch(r *request) (answer, error) {
 		return answer{}, together(wrong, err)
 	}
 	v, err := a.o.Service.Patch(r.Context(), r.by, id, body)
-	return answer{status: http.StatusOK, body: newWebhook(&v, a.o.Service.Now())}, err
+	return answer{http.StatusOK, newWebhook(&v, a.o.Service.Now()), v.Made != ""}, err
 }
 
 // together joins what is wrong in two places; the first must be an [*delivery.InvalidError].

@@ -151,7 +151,7 @@ func (a *API) checkSignature(r *request) (answer, error) {
 		return answer{}, err
 	}
 	in.Require("webhook_id", "headers", "body")
-	id, headers, body, at := in.ID("webhook_id"), in.TextMap("headers"), in.Text("body", 0, 0), in.Time("received_at")
+	id, headers, body, at := in.ID("webhook_id"), in.Headers("headers"), in.Text("body", 0, 0), in.Time("received_at")
 	if err := delivery.Invalid(in); err != nil {
 		return answer{}, err
 	}

@@ -197,7 +197,9 @@ func (s *Service) Patch(ctx context.Context, by By, id int64, body []byte) (View
 		warnings = append(warnings, reasons(refused)...)
 	}
 	s.o.Poke()
-	return s.view(ctx, w, warnings...)
+	v, err := s.view(ctx, w, warnings...)
+	v.Made = p.Made.Reveal()
+	return v, err
 }
 
 func (s *Service) cancelPaused(ctx context.Context, id int64) error {
@@ -237,7 +239,9 @@ func (s *Service) Match(ctx context.Context, id int64, typ string, payload []byt
 	if err != nil {
 		return "", false, fmt.Errorf("match webhook %d: %w", id, err)
 	}
-	reason, ok = m.Match(doc)
+	if reason, ok = m.Match(doc); ok && w.Intake(0) == delivery.Ignore {
+		return "is_active", false, nil
+	}
 	return reason, ok, nil
 }
 

@@ -49,8 +49,10 @@ func Rotating(w *delivery.Webhook, now time.Time) bool {
 // Rotate gives a webhook a new secret, which is made if it is the zero value. The old one, if
 // there is one, stays good for grace. The error may be [ErrRotating].
 func (s *Service) Rotate(ctx context.Context, by By, id int64, secret webhook.Secret, grace time.Duration) (Secrets, error) {
-	if _, err := s.unlocked(ctx, id); err != nil {
+	if was, err := s.unlocked(ctx, id); err != nil {
 		return Secrets{}, err
+	} else if Rotating(&was, s.Now()) { // again below; what is refused is not on record
+		return Secrets{}, ErrRotating
 	}
 	if err := s.record(ctx, by, "webhook.secret.rotate", id, map[string]any{"grace_seconds": int64(grace / time.Second)}); err != nil {
 		return Secrets{}, err
@@ -79,7 +81,7 @@ func (s *Service) Rotate(ctx context.Context, by By, id int64, secret webhook.Se
 
 // EndRotation makes the old secret of a webhook useless at once, if there is one.
 func (s *Service) EndRotation(ctx context.Context, by By, id int64) error {
-	if _, err := s.unlocked(ctx, id); err != nil {
+	if was, err := s.unlocked(ctx, id); err != nil || !Rotating(&was, s.Now()) {
 		return err
 	}
 	if err := s.record(ctx, by, "webhook.secret.drop_previous", id, nil); err != nil {

@@ -65,7 +65,7 @@ type Options struct {
 	Poke func()
 	// Retries are what the sending loop does.
 	Retries delivery.Retries
-	// Timeout is that of webhooks without one of their own.
+	// Timeout is that of webhooks without one of their own. Zero means 15 s.
 	Timeout time.Duration
 	// Limit is how many webhooks there may be. Zero means 1000.
 	Limit int
@@ -96,6 +96,9 @@ type Service struct {
 func New(o Options) *Service {
 	if o.Poke == nil {
 		o.Poke = func() {}
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 15 * time.Second
 	}
 	if o.Limit <= 0 {
 		o.Limit = 1000

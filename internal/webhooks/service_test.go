@@ -89,7 +89,7 @@ func newRig(t *testing.T, o store.Options) *rig {
 	r := &rig{t: t, store: db.Webhooks(ring), receiver: &receiver{}, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
 	r.Service = webhooks.New(webhooks.Options{
 		Store: r.store, Catalogue: catalogue, Guard: guard, Sender: r.receiver, Poke: func() { r.pokes++ },
-		Resolve: r.resolve, Audit: func(context.Context, webhooks.Entry) error { return r.audit },
+		Timeout: 7 * time.Second, Resolve: r.resolve, Audit: func(context.Context, webhooks.Entry) error { return r.audit },
 		Now: r.clock, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	return r
@@ -130,7 +130,11 @@ func (r *rig) create(fields string) webhooks.View {
 // What cannot be put on record is not done.
 func TestWhatIsNotOnRecordIsNotDone(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
+		turning := r.create(`,"secret":"another-secret-of-some-length"`)
 		ctx, w := t.Context(), r.create(`,"secret":"a-secret-of-some-length"`)
+		if _, err := r.Rotate(ctx, somebody, turning.ID, webhook.Secret{}, time.Hour); err != nil {
+			t.Fatal(err)
+		}
 		refused := errors.New("the audit log is full")
 		r.audit, r.pokes = refused, 0
 		for name, do := range map[string]func() error{
@@ -142,7 +146,7 @@ func TestWhatIsNotOnRecordIsNotDone(t *testing.T) {
 			"delete": func() error { return r.Delete(ctx, somebody, w.ID) },
 			"secret": func() error { _, err := r.Secret(ctx, somebody, w.ID); return err },
 			"rotate": func() error { _, err := r.Rotate(ctx, somebody, w.ID, webhook.Secret{}, 0); return err },
-			"end":    func() error { return r.EndRotation(ctx, somebody, w.ID) },
+			"end":    func() error { return r.EndRotation(ctx, somebody, turning.ID) },
 			"try":    func() error { _, err := r.Try(ctx, somebody, w.ID, "", nil); return err },
 		} {
 			if err := do(); !errors.Is(err, refused) {
@@ -150,7 +154,7 @@ func TestWhatIsNotOnRecordIsNotDone(t *testing.T) {
 			}
 		}
 		page, total, err := r.List(ctx, webhooks.Query{Limit: 10}, "")
-		if err != nil || total != 1 || page[0].Name != "n" || page[0].Secret.Reveal() != "a-secret-of-some-length" || r.pokes != 0 {
+		if err != nil || total != 2 || page[0].Name != "n" || page[0].Secret.Reveal() != "a-secret-of-some-length" || r.pokes != 0 {
 			t.Errorf("%d webhooks %v, %d pokes: %v", total, page, r.pokes, err)
 		}
 	})
@@ -171,8 +175,24 @@ func TestHostsAreLookedUp(t *testing.T) {
 		if v, err := post("both.example.net"); err != nil || len(v.Warnings) != 0 {
 			t.Errorf("a host that can be reached: %v, %v", v.Warnings, err)
 		}
+		if v, err := post("93.184.55394"); err != nil || len(v.Warnings) != 0 {
+			t.Errorf("an address is looked up: %v, %v", v.Warnings, err)
+		}
 		if v, err := post("nowhere.example.net"); err != nil || !slices.Equal(v.Warnings, []string{`the host "nowhere.example.net" cannot be resolved now`}) {
 			t.Errorf("a host that is not there: %v, %v", v.Warnings, err)
+		}
+	})
+}
+
+// A webhook without a time of its own has the configuration's, which owners are told, too.
+func TestTimeoutOfTheConfiguration(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		own := r.create(`,"timeout_ms":3000`)
+		if w := r.create(``); w.Timeout != 7*time.Second || own.Timeout != 3*time.Second || r.Meta().Timeout != 7*time.Second {
+			t.Errorf("%v, its own %v, told %v", w.Timeout, own.Timeout, r.Meta().Timeout)
+		}
+		if w, err := r.Patch(t.Context(), somebody, own.ID, []byte(`{"timeout_ms":""}`)); err != nil || w.Timeout != 7*time.Second {
+			t.Errorf("%v, %v", w.Timeout, err)
 		}
 	})
 }

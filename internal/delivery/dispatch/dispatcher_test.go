@@ -108,7 +108,7 @@ func TestR20_R22_FailuresAreTriedAgainAndThenGivenUp(t *testing.T) {
 		}
 		told := r.state(c.ID, delivery.StateSucceeded)
 		var p event.Exhausted
-		if err := json.Unmarshal(told.Event.Payload, &p); err != nil || p.WebhookID != b.ID || p.Attempts != 3 || p.EventID != id {
+		if err := json.Unmarshal(told.Event.Payload, &p); err != nil || p.WebhookID != b.ID || p.Attempts != 3 || p.EventID != id || p.Error != "HTTP 418" {
 			t.Errorf("told %s, %v", told.Event.Payload, err)
 		}
 		if n := about.count(); n != 1 {
@@ -485,21 +485,55 @@ func TestRecoverAndReplay(t *testing.T) {
 	})
 }
 
+// A replay queues no more than the receiver takes soon: what happens now is not behind it.
+func TestReplaysLetWhatHappensPass(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		const limit, old, now = 20, 100, 2000
+		release := make(chan struct{})
+		rc := receive(t, func(int, http.ResponseWriter, *http.Request) { <-release })
+		r.run()
+		for i := range old {
+			r.ticket(int64(i))
+		}
+		w := r.webhook(rc.URL, func(w *delivery.Webhook) { w.MaxInFlight = limit; w.Timeout = time.Minute })
+		r.await("known", func() bool { return r.knows(w) })
+		r.begin(w.ID, dispatch.JobReplay, time.Now().Add(-time.Minute))
+		r.await("all its attempts are under way", func() bool { return rc.count() == limit })
+		id := r.ticket(now)
+		r.await("the new event is due", func() bool {
+			return slices.ContainsFunc(r.deliveries(w.ID), func(d webhooks.Delivery) bool { return d.EventID == id })
+		})
+		close(release)
+		r.await("the new event", func() bool {
+			return slices.ContainsFunc(rc.all(), func(e exchange) bool { return e.ticket() == now })
+		})
+		if at := slices.IndexFunc(rc.all(), func(e exchange) bool { return e.ticket() == now }); at >= 2*limit {
+			t.Errorf("%d requests came before it", at)
+		}
+	})
+}
+
 // knows waits until events reach a new webhook, by one.
 func (r *rig) knows(w *delivery.Webhook) bool {
 	r.ticket(1000)
 	return len(r.deliveries(w.ID)) > 0
 }
 
-// job runs a job and waits for its end and that of its deliveries.
-func (r *rig) job(id int64, kind string, since time.Time) (j dispatch.Job) {
+// begin begins a job.
+func (r *rig) begin(id int64, kind string, since time.Time) {
 	r.t.Helper()
 	now := time.Now().UTC()
-	j = dispatch.Job{ID: "whj_" + kind, Webhook: id, Kind: kind, State: dispatch.JobRunning, Since: since, Until: now.Add(time.Minute), OnlyMissing: true, CreatedAt: now, UpdatedAt: now}
+	j := dispatch.Job{ID: "whj_" + kind, Webhook: id, Kind: kind, State: dispatch.JobRunning, Since: since, Until: now.Add(time.Minute), OnlyMissing: true, CreatedAt: now, UpdatedAt: now}
 	if err := r.hooks.AddJob(r.t.Context(), &j); err != nil {
 		r.t.Fatal(err)
 	}
 	r.dispatcher.Poke()
+}
+
+// job runs a job and waits for its end and that of its deliveries.
+func (r *rig) job(id int64, kind string, since time.Time) (j dispatch.Job) {
+	r.t.Helper()
+	r.begin(id, kind, since)
 	r.await(kind, func() bool {
 		var err error
 		if j, err = r.hooks.Job(r.t.Context(), "whj_"+kind); err != nil {

@@ -10,8 +10,7 @@ import (
 )
 
 const (
-	// jobStep is how many deliveries a job queues at once. It waits while its webhook has as
-	// many due, so that what happens now comes soon.
+	// jobStep is how many deliveries of a webhook jobs let become due at most.
 	jobStep = 100
 	// jobLogStep is how many events of the log a job looks at, at once.
 	jobLogStep = 500
@@ -38,18 +37,21 @@ func (s *sending) runJob(ctx context.Context, j *Job) error {
 	for j.State == JobRunning && ctx.Err() == nil {
 		s.mu.Lock()
 		l := s.lanes[j.Webhook]
-		crowded := l != nil && l.waiting.Due >= jobStep
+		room := 0
+		if l != nil {
+			room = l.jobRoom()
+		}
 		s.mu.Unlock()
 		var err error
 		switch {
 		case l == nil:
 			j.State, j.Error = JobFailed, "the webhook was removed"
-		case crowded:
+		case room <= 0:
 			return nil
 		case j.Kind == JobRecover:
-			err = s.recoverSome(ctx, j)
+			err = s.recoverSome(ctx, j, room)
 		default:
-			err = s.replaySome(ctx, j)
+			err = s.replaySome(ctx, j, room)
 		}
 		if err != nil {
 			return err
@@ -63,9 +65,9 @@ func (s *sending) runJob(ctx context.Context, j *Job) error {
 	return nil
 }
 
-// recoverSome queues the next failed deliveries.
-func (s *sending) recoverSome(ctx context.Context, j *Job) error {
-	ids, err := s.o.Store.Failed(ctx, j, jobStep)
+// recoverSome queues up to limit of the next failed deliveries.
+func (s *sending) recoverSome(ctx context.Context, j *Job, limit int) error {
+	ids, err := s.o.Store.Failed(ctx, j, limit)
 	if err != nil {
 		return err
 	}
@@ -94,8 +96,8 @@ func (s *sending) recoverSome(ctx context.Context, j *Job) error {
 	return nil
 }
 
-// replaySome makes deliveries of the next events of the log.
-func (s *sending) replaySome(ctx context.Context, j *Job) error {
+// replaySome makes up to limit deliveries of the next events of the log.
+func (s *sending) replaySome(ctx context.Context, j *Job, limit int) error {
 	events, err := s.o.Store.Log(ctx, j, jobLogStep)
 	if err != nil {
 		return err
@@ -126,7 +128,7 @@ func (s *sending) replaySome(ctx context.Context, j *Job) error {
 		}
 		d := delivery.New(j.Webhook, kept.ID, kept.Type, delivery.TriggerReplay, delivery.Accept, now)
 		matched = append(matched, Matched{Event: kept, Deliveries: []*delivery.Delivery{&d}})
-		if len(matched) >= jobStep {
+		if len(matched) >= limit {
 			break
 		}
 	}

@@ -172,6 +172,19 @@ func (l *lane) took(d time.Duration) {
 	l.latency += time.Duration(smoothing * float64(d-l.latency))
 }
 
+// jobRoom is how many deliveries jobs may make due now: as many as the receiver takes until
+// jobs are looked at again, so that what happens meanwhile comes soon.
+func (l *lane) jobRoom() int {
+	takes := float64(l.w.InFlight())
+	if l.latency > 0 {
+		takes *= tendEvery.Seconds() / l.latency.Seconds()
+	}
+	if l.limiter != nil {
+		takes = min(takes, float64(l.limiter.Limit())*tendEvery.Seconds())
+	}
+	return int(min(max(takes, 1), jobStep)) - l.waiting.Due
+}
+
 // wakes returns when the lane can do something that it cannot do now; zero if time alone
 // changes nothing.
 func (l *lane) wakes(now time.Time) time.Time {

@@ -39,9 +39,9 @@ func about(now time.Time, w *delivery.Webhook, n delivery.Notice, detail string)
 // exhausted is the notice of a delivery that was given up.
 func exhausted(now time.Time, w *delivery.Webhook, d *delivery.Delivery) notice {
 	return notice{
-		typ: event.DeliveryExhausted, webhook: w.ID, detail: d.ErrorMessage, at: now, echo: d.EventType == event.DeliveryExhausted,
+		typ: event.DeliveryExhausted, webhook: w.ID, detail: delivery.Brief(d.ErrorMessage), at: now, echo: d.EventType == event.DeliveryExhausted,
 		payload: event.Exhausted{
-			DeliveryID: d.ID, WebhookID: w.ID, EventID: d.EventID, EventType: d.EventType, Attempts: d.Attempts, Error: d.ErrorMessage,
+			DeliveryID: d.ID, WebhookID: w.ID, EventID: d.EventID, EventType: d.EventType, Attempts: d.Attempts, Error: delivery.Brief(d.ErrorMessage),
 		},
 	}
 }

@@ -176,7 +176,7 @@ func (s *sending) apply(t *tally, b *Batch, w *delivery.Webhook, d *delivery.Del
 	a := r.attempt
 	a.Number = d.Attempts + 1
 	b.Attempts = append(b.Attempts, a)
-	t.tell(w, w.Record(t.now, r.verdict, s.o.Limits), r.result.Message)
+	t.tell(w, w.Record(t.now, r.verdict, s.o.Limits), delivery.Brief(r.result.Message))
 	if r.manual {
 		b.Manual = append(b.Manual, d.ID)
 		d.FinishManual(r.result, r.verdict)

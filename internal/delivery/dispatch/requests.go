@@ -44,10 +44,15 @@ func (q *Requests) body(format webhook.Format, e *delivery.Event) ([]byte, error
 	if e.Payload == nil {
 		return nil, errExpired
 	}
-	return format.Body(&webhook.Event{
+	return format.Body(q.told(e))
+}
+
+// told is an event as receivers are told of it.
+func (q *Requests) told(e *delivery.Event) *webhook.Event {
+	return &webhook.Event{
 		ID: e.ID, Type: e.Type, OccurredAt: e.At, Payload: e.Payload,
 		Source: q.Source, Subject: e.OrderingKey, Sequence: e.Pos,
-	})
+	}
 }
 
 // Attempt makes one request of a delivery and waits for its end.
@@ -120,25 +125,10 @@ func (q *Requests) header(w *delivery.Webhook, l *letter, now time.Time) http.He
 	h["Webhook-Id"] = []string{l.event.ID}
 	h["Webhook-Timestamp"] = []string{strconv.FormatInt(now.Unix(), 10)}
 	if w.CEHeaders && (w.PayloadFormat == webhook.FormatPlain || w.PayloadFormat == webhook.FormatCompact) {
-		q.describe(h, &l.event)
+		q.told(&l.event).Describe(h)
 	}
 	q.sign(h, w, l, now)
 	return h
-}
-
-// describe adds the attributes of CloudEvents in binary mode (spec/webhooks.md §4.15).
-func (q *Requests) describe(h http.Header, e *delivery.Event) {
-	h["Ce-Specversion"] = []string{"1.0"}
-	h["Ce-Id"] = []string{e.ID}
-	h["Ce-Source"] = []string{q.Source}
-	h["Ce-Type"] = []string{e.Type}
-	h["Ce-Time"] = []string{webhook.FormatTime(e.At)}
-	if e.Pos > 0 {
-		h["Ce-Sequence"] = []string{webhook.FormatSequence(e.Pos)}
-	}
-	if e.OrderingKey != "" {
-		h["Ce-Subject"] = []string{e.OrderingKey}
-	}
 }
 
 // sign adds the signatures. While a secret is being replaced, the documented header stays

@@ -193,6 +193,10 @@ func (c *Client) Do(ctx context.Context, r Request) Attempt {
 // first; broken is the code if it broke off before all three. It closes the body;
 // a connection whose body has not ended is given up, not drained.
 func (c *Client) readBody(ctx context.Context, cancel context.CancelCauseFunc, resp *http.Response) (body []byte, truncated bool, broken string) {
+	if resp.StatusCode == http.StatusSwitchingProtocols { // no body but the connection, which no limit ends any more
+		resp.Body.Close()
+		return nil, false, ""
+	}
 	wait := time.AfterFunc(c.opts.BodyWait, func() { cancel(errBodyWait) })
 	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(c.opts.CaptureBytes)))
 	wait.Stop()

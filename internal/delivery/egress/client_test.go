@@ -88,6 +88,22 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
+// What a URL cannot have behind its host is escaped, and what is escaped stays so.
+func TestTargetsAreWhatTheURLSays(t *testing.T) {
+	var target string
+	r := plain(t, func(_ http.ResponseWriter, r *http.Request) { target = r.RequestURI })
+	for behind, want := range map[string]string{
+		"":                  "/",
+		"/a%2Fb?x=%zz&y=+":  "/a%2Fb?x=%zz&y=+",
+		"/путь/a%2Fb?q=я b": "/%D0%BF%D1%83%D1%82%D1%8C/a%2Fb?q=%D1%8F%20b",
+		"?é":                "/?%C3%A9",
+	} {
+		if a := newClient(t, egress.Options{Policy: loopback}).Do(t.Context(), egress.Request{URL: r.URL + behind}); !a.OK() || target != want {
+			t.Errorf("%s: asked for %s, want %s; %+v", behind, target, want, a)
+		}
+	}
+}
+
 func TestS31_TextShownIsLimited(t *testing.T) {
 	r := plain(t, func(w http.ResponseWriter, _ *http.Request) {
 		for i := range 40 {

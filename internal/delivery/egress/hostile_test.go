@@ -59,6 +59,24 @@ func TestR21_AttemptEndsWithinItsLimit(t *testing.T) {
 	}
 }
 
+// A connection that the receiver wants for another protocol is nobody's body: it is closed, for
+// no limit would end its reading.
+func TestR21_ProtocolsAreNotSwitched(t *testing.T) {
+	closed := make(chan struct{})
+	r := raw(t, func(conn net.Conn) {
+		readRequest(conn)
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		gone(conn)
+		close(closed)
+	})
+	a := newClient(t, egress.Options{Policy: loopback}).Do(t.Context(), egress.Request{URL: r.url(), Timeout: time.Minute})
+	failed(t, a, "http_101")
+	if a.Timings.Total > 30*time.Second {
+		t.Errorf("took %v", a.Timings.Total)
+	}
+	<-closed
+}
+
 // trickle writes head, then piece again and again.
 func trickle(head, piece string) func(net.Conn) {
 	return func(conn net.Conn) {

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"fmt"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -29,11 +30,17 @@ func (g *Guard) CheckURL(raw string) error {
 	return err
 }
 
+// IsAddress tells whether the host of a URL is an address, in any spelling.
+func IsAddress(host string) bool {
+	_, literal, err := parseLiteral(host)
+	return literal || err != nil
+}
+
 func (g *Guard) parse(raw string) (*url.URL, error) {
 	if utf8.RuneCountInString(raw) > MaxURL {
 		return nil, &URLError{"longer than 2048 characters"}
 	}
-	u, err := url.Parse(raw)
+	u, err := url.Parse(escaped(raw))
 	if err != nil {
 		return nil, &URLError{"not a valid URL"} // not err: it repeats the URL, which may hold a password
 	}
@@ -69,6 +76,27 @@ func (g *Guard) parse(raw string) (*url.URL, error) {
 		}
 	}
 	return u, nil
+}
+
+// escaped is a URL with spaces and characters other than ASCII behind its host written as
+// requests have them (RFC 3986, section 2.1).
+func escaped(raw string) string {
+	_, behind, _ := strings.Cut(raw, "://")
+	at := strings.IndexAny(behind, "/?")
+	if at < 0 {
+		return raw
+	}
+	at += len(raw) - len(behind)
+	var b strings.Builder
+	b.WriteString(raw[:at])
+	for _, c := range []byte(raw[at:]) {
+		if c == ' ' || c >= utf8.RuneSelf {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // parseLiteral returns the address that host spells, if it is not a name. What
