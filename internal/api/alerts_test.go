@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +142,43 @@ func TestAlertsAreIdempotent(t *testing.T) {
 		t.Errorf("%s, %s", a.body, b.body)
 	}
 	root.do("GET", "/api/v2/alerts", nil).is("alerts.0.count", 1)
+}
+
+// Who repeats a request before there is a reply to it waits for that.
+func TestRepliesUnderWayAreAwaited(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *server) {
+		for i := range 10 {
+			ask := func(body io.Reader, next func(http.ResponseWriter)) string {
+				r, w := httptest.NewRequest(http.MethodPost, "/", body), httptest.NewRecorder()
+				r.Header.Set("Idempotency-Key", fmt.Sprint(i))
+				if err := s.api.Keep(w, r, "user:1", false, next); err != nil {
+					t.Errorf("asked again: %v", err)
+				}
+				return fmt.Sprintf("%d %s %s", w.Code, w.Body, w.Header().Get("Idempotency-Replayed"))
+			}
+			again, read := make(chan string), make(chan struct{})
+			first := ask(strings.NewReader("{}"), func(w http.ResponseWriter) {
+				go func() {
+					body := io.MultiReader(strings.NewReader("{}"), signals(read))
+					again <- ask(body, func(http.ResponseWriter) { t.Error("done twice") })
+				}()
+				<-read
+				w.WriteHeader(201)
+				io.WriteString(w, `{"id":1}`)
+			})
+			if got := <-again; first != `201 {"id":1} ` || got != `201 {"id":1} true` {
+				t.Errorf("%s, then %s", first, got)
+			}
+		}
+	})
+}
+
+// signals is an empty body that is closed when it is read.
+type signals chan struct{}
+
+func (s signals) Read([]byte) (int, error) {
+	close(s)
+	return 0, io.EOF
 }
 
 func TestScans(t *testing.T) {

@@ -23,6 +23,10 @@ const (
 	// maxKey is the length of an idempotency key; maxKept of a reply that is kept.
 	maxKey  = 100
 	maxKept = 256 << 10
+	// replyPatience is how long a request waits for the reply to another one with its key, which
+	// it asks for every replyTick.
+	replyPatience = 5 * time.Second
+	replyTick     = 100 * time.Millisecond
 )
 
 // keep repeats the first reply to a request with the same Idempotency-Key. Keys belong to
@@ -60,8 +64,7 @@ func (a *API) Keep(w http.ResponseWriter, r *http.Request, who string, upload bo
 	if err != nil {
 		return err
 	}
-	now := a.o.Clock()
-	claimed, was, status, stored, err := a.o.Replies.ClaimReply(r.Context(), who, key, request, now.UnixMilli(), now.Add(-keptFor).UnixMilli())
+	claimed, was, status, stored, err := a.claim(r.Context(), who, key, request)
 	switch {
 	case err != nil:
 		return err
@@ -98,6 +101,27 @@ func (a *API) Keep(w http.ResponseWriter, r *http.Request, who string, upload bo
 	}
 	done = true
 	return nil
+}
+
+// claim takes the key of a request, or returns what was taken, as ClaimReply does. While another
+// request with the key has no reply it waits for that.
+func (a *API) claim(ctx context.Context, who, key, request string) (claimed bool, was string, status int, stored string, err error) {
+	ended := time.NewTimer(replyPatience)
+	defer ended.Stop()
+	for {
+		now := a.o.Clock()
+		claimed, was, status, stored, err = a.o.Replies.ClaimReply(ctx, who, key, request, now.UnixMilli(), now.Add(-keptFor).UnixMilli())
+		if err != nil || claimed || was != request || status != 0 {
+			return claimed, was, status, stored, err
+		}
+		select {
+		case <-time.After(replyTick):
+		case <-ended.C:
+			return claimed, was, status, stored, err
+		case <-ctx.Done():
+			return claimed, was, status, stored, ctx.Err()
+		}
+	}
 }
 
 // fingerprint is what a repeated request must agree in. Of an upload that is its length:

@@ -25,7 +25,7 @@ const (
 	takenColumns = `chats.kind, coalesce(chats.direct_key, ''), chats.last_seq, chats.last_event_seq, chats.last_message_at, chats.member_count, chats.settings`
 	takenNumbers = takeNumbers + ` RETURNING ` + takenColumns
 
-	moveSender = `UPDATE members SET read_seq = $1, delivered_seq = $1, read_at = $2, manual_unread_seq = 0, last_sent_at = $2, hidden = FALSE
+	moveSender = `UPDATE members SET read_seq = $1, delivered_seq = $1, read_at = $2, manual_unread_seq = 0, last_sent_at = $2
 		WHERE chat_id = $3 AND user_id = $4 AND state = 'active'`
 	movedSender = moveSender + ` RETURNING role, visible_from_seq`
 

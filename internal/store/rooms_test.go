@@ -156,6 +156,25 @@ func TestDirectChatIsHiddenUntilTheFirstMessage(t *testing.T) {
 	})
 }
 
+// Who writes first in a chat that another one opened is told of it on all his devices.
+func TestWhoWritesInAHiddenChatHearsOfIt(t *testing.T) {
+	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
+		u := c.people(2)
+		v, _, err := c.OpenDirect(t.Context(), u[0], u[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.send(u[1], v.Chat.ID, "Привет")
+		c.send(u[1], v.Chat.ID, "Ты здесь?")
+		if got := c.notices(u[1]); !slices.Equal(got, []string{fmt.Sprintf(`chat_added {"chat_id":%d}`, v.Chat.ID)}) {
+			t.Errorf("who wrote heard %v", got)
+		}
+		if got := c.listed(u[1], ""); !slices.Equal(got, []int64{v.Chat.ID}) {
+			t.Errorf("who wrote has the list %v", got)
+		}
+	})
+}
+
 func TestWhoCanBeOpened(t *testing.T) {
 	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
 		u := c.people(6)
