@@ -13,7 +13,7 @@ const (
 	// collected. A server without much state has so small a heap that the collector's
 	// own measure (as much garbage as there is live data) has it run dozens of times a
 	// second under load, which costs a tenth to a third of the CPU.
-	garbageHeadroom = 32 << 20
+	garbageHeadroom = 24 << 20
 	// calmBytes per second is what a server allocates at most when nothing happens;
 	// garbage above calmGarbage, and above a quarter of what lives, is then given back.
 	calmBytes   = 1 << 20

@@ -254,6 +254,7 @@ func (c *Client) newTransport(config *tls.Config) *http.Transport {
 		DialContext:            c.dial.dial,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    c.opts.Timeout,
+		ReadBufferSize:         2 << 10, // of each connection; answers are short
 		DisableCompression:     true,
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    c.opts.ConnsPerHost,
