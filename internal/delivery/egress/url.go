@@ -16,10 +16,10 @@ import (
 const MaxURL = 2048
 
 // URLError reports a URL that cannot be a target. Reason is for whoever wrote
-// the URL, and completes "url: …".
+// the URL.
 type URLError struct{ Reason string }
 
-func (e *URLError) Error() string { return "url: " + e.Reason }
+func (e *URLError) Error() string { return e.Reason }
 
 // CheckURL says whether raw can be a target, as far as that can be said without
 // resolving its host. The error is a [*URLError] for what is wrong with the URL,
