@@ -62,7 +62,7 @@ func (c *keyListCmd) Run(g *globals) error {
 		if err := s.get("/admin/keys", &page); err != nil {
 			return fmt.Errorf("list keys: %w", err)
 		}
-		return s.list("ID BEGINS NAME SCOPES CREATED EXPIRES USED STATE", page.Keys, func(o json.RawMessage) ([]any, error) {
+		return s.list("ID BEGINS NAME SCOPES CREATED EXPIRES USED FROM STATE", page.Keys, func(o json.RawMessage) ([]any, error) {
 			var k struct {
 				ID         string   `json:"id"`
 				Hint       string   `json:"hint"`
@@ -71,6 +71,7 @@ func (c *keyListCmd) Run(g *globals) error {
 				CreatedAt  *string  `json:"created_at"`
 				ExpiresAt  *string  `json:"expires_at"`
 				LastUsedAt *string  `json:"last_used_at"`
+				LastUsedIP string   `json:"last_used_ip"`
 				RevokedAt  *string  `json:"revoked_at"`
 			}
 			err := json.Unmarshal(o, &k)
@@ -83,7 +84,7 @@ func (c *keyListCmd) Run(g *globals) error {
 			if k.RevokedAt != nil {
 				state = "revoked"
 			}
-			return []any{k.ID, k.Hint, k.Name, strings.Join(k.Scopes, ","), day(k.CreatedAt), day(k.ExpiresAt), day(k.LastUsedAt), state}, err
+			return []any{k.ID, k.Hint, k.Name, strings.Join(k.Scopes, ","), day(k.CreatedAt), day(k.ExpiresAt), day(k.LastUsedAt), k.LastUsedIP, state}, err
 		})
 	})
 }

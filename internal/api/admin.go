@@ -215,13 +215,14 @@ type Key struct {
 	CreatedAt  string   `json:"created_at" format:"date-time"`
 	ExpiresAt  *string  `json:"expires_at" format:"date-time"`
 	LastUsedAt *string  `json:"last_used_at" format:"date-time"`
+	LastUsedIP *string  `json:"last_used_ip"`
 	RevokedAt  *string  `json:"revoked_at" format:"date-time"`
 }
 
 func key(k *identity.Key) Key {
 	out := Key{
 		ID: k.ID, Name: k.Name, Hint: k.Hint, Scopes: k.Scopes, CreatedAt: chatjson.Stamp(k.CreatedAt), ExpiresAt: chatjson.OptStamp(k.ExpiresAt),
-		LastUsedAt: chatjson.OptStamp(k.LastUsedAt), RevokedAt: chatjson.OptStamp(k.RevokedAt),
+		LastUsedAt: chatjson.OptStamp(k.LastUsedAt), LastUsedIP: optional(k.LastUsedIP), RevokedAt: chatjson.OptStamp(k.RevokedAt),
 	}
 	if k.CreatedBy != 0 {
 		out.CreatedBy = &k.CreatedBy

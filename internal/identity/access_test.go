@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -167,12 +168,15 @@ func TestS35_APIKeys(t *testing.T) {
 		}
 		// Its last use is shown, once it has been written.
 		h.pass(time.Minute)
-		if _, err := h.Authenticate(t.Context(), raw); err != nil {
-			t.Fatal(err)
+		for _, ctx := range []context.Context{identity.WithPeer(t.Context(), "[2001:db8::7]:4711"), t.Context()} { // from nowhere that is known
+			h.pass(time.Second)
+			if _, err := h.Authenticate(ctx, raw); err != nil {
+				t.Fatal(err)
+			}
+			h.flush()
 		}
-		h.flush()
 		list, err := h.Keys(t.Context(), admin)
-		if err != nil || len(list) != 1 || list[0].LastUsedAt != h.clock().UnixMilli() || list[0].ExpiresAt != k.ExpiresAt || len(list[0].Scopes) != 2 {
+		if err != nil || len(list) != 1 || list[0].LastUsedAt != h.clock().UnixMilli() || list[0].LastUsedIP != "2001:db8::7" || list[0].ExpiresAt != k.ExpiresAt || len(list[0].Scopes) != 2 {
 			t.Errorf("%+v, %v", list, err)
 		}
 		h.pass(24 * time.Hour)

@@ -145,13 +145,13 @@ type Accounts struct {
 	letters chan letter // wait for Run
 	rotated rotations
 	usedMu  sync.Mutex
-	used    map[string]int64 // when API keys were used that Run has not written yet
+	used    map[string]Use // of API keys, as far as Run has not written it yet
 }
 
 // NewAccounts returns the accounts kept in store. Its error names the keys of the
 // configuration that are wrong.
 func NewAccounts(store Store, o Options) (*Accounts, error) {
-	a := &Accounts{store: store, letters: make(chan letter, 256), used: make(map[string]int64)}
+	a := &Accounts{store: store, letters: make(chan letter, 256), used: make(map[string]Use)}
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	defaults(&o)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"time"
@@ -27,6 +28,30 @@ type Key struct {
 	Scopes                                      []string
 	CreatedBy                                   int64
 	CreatedAt, ExpiresAt, LastUsedAt, RevokedAt int64
+	// LastUsedIP is from where, empty if that is not known.
+	LastUsedIP string
+}
+
+// Use is when an API key was used, and from which address if that is known.
+type Use struct {
+	At int64
+	IP string
+}
+
+type peerKey struct{}
+
+// WithPeer returns a context for calls of who is at an address, which may have a port.
+func WithPeer(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, peerKey{}, address)
+}
+
+// use is one that happens now.
+func (a *Accounts) use(ctx context.Context) Use {
+	address, _ := ctx.Value(peerKey{}).(string)
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		address = host
+	}
+	return Use{a.now(), address}
 }
 
 // scopePattern is the form of a scope: a group, what in it, and of what: events:publish:order.*
@@ -147,7 +172,7 @@ func (a *Accounts) apiKey(ctx context.Context, raw string) (Caller, error) {
 	})
 	if err == nil {
 		a.usedMu.Lock()
-		a.used[c.Key] = a.now()
+		a.used[c.Key] = a.use(ctx)
 		a.usedMu.Unlock()
 	}
 	return c, err
@@ -182,14 +207,14 @@ func (a *Accounts) KeyCaller(ctx context.Context, id string) (Caller, error) {
 func (a *Accounts) writeUsed(ctx context.Context) {
 	a.usedMu.Lock()
 	used := a.used
-	a.used = make(map[string]int64)
+	a.used = make(map[string]Use)
 	a.usedMu.Unlock()
 	if len(used) == 0 {
 		return
 	}
 	err := a.store.Update(ctx, func(tx Tx) error {
-		for id, at := range used {
-			if err := tx.TouchKey(ctx, id, at); err != nil {
+		for id, last := range used {
+			if err := tx.TouchKey(ctx, id, last); err != nil {
 				return err
 			}
 		}
@@ -203,8 +228,10 @@ func (a *Accounts) writeUsed(ctx context.Context) {
 	}
 	a.usedMu.Lock()
 	defer a.usedMu.Unlock()
-	for id, at := range used {
-		a.used[id] = max(a.used[id], at)
+	for id, last := range used {
+		if a.used[id].At < last.At {
+			a.used[id] = last
+		}
 	}
 }
 

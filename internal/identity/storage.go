@@ -94,8 +94,8 @@ type KeyTx interface {
 	Keys(ctx context.Context) ([]Key, error)
 	// RevokeKey revokes a key that is not revoked.
 	RevokeKey(ctx context.Context, id string, now int64) (Key, error)
-	// TouchKey notes that the key was used at that time.
-	TouchKey(ctx context.Context, id string, at int64) error
+	// TouchKey notes the last use of the key.
+	TouchKey(ctx context.Context, id string, last Use) error
 }
 
 // AccountQuery chooses accounts.

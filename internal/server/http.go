@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/kuranty/kuranty/internal/identity"
 )
 
 // front answers every request that is no upgrade.
@@ -42,7 +44,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.api.ServeHTTP(w, r)
 		return
 	}
-	f.rest.ServeHTTP(w, r)
+	f.rest.ServeHTTP(w, r.WithContext(identity.WithPeer(r.Context(), r.RemoteAddr)))
 }
 
 // contract tells whether a path below /api belongs to a contract of chat, not to the

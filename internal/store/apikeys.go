@@ -12,16 +12,17 @@ import (
 const (
 	insertKey = `INSERT INTO api_keys (id, hash, name, hint, scopes, created_by, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
-	keyColumns = `id, hash, name, hint, scopes, coalesce(created_by, 0), created_at, coalesce(expires_at, 0), coalesce(last_used_at, 0), coalesce(revoked_at, 0)`
+	keyColumns = `id, hash, name, hint, scopes, coalesce(created_by, 0), created_at, coalesce(expires_at, 0), coalesce(last_used_at, 0), last_used_ip, coalesce(revoked_at, 0)`
 	keyByHash  = `SELECT ` + keyColumns + ` FROM api_keys WHERE hash = $1`
 	allKeys    = `SELECT ` + keyColumns + ` FROM api_keys ORDER BY created_at DESC, id`
 	revokeKey  = `UPDATE api_keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL RETURNING ` + keyColumns
-	touchKey   = `UPDATE api_keys SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS NULL OR last_used_at < $1)`
+	touchKey   = `UPDATE api_keys SET last_used_at = $1, last_used_ip = CASE WHEN $2 = '' THEN last_used_ip ELSE $2 END
+		WHERE id = $3 AND (last_used_at IS NULL OR last_used_at < $1)`
 )
 
 func scanKey(r row, k *identity.Key) error {
 	var scopes string
-	err := r.Scan(&k.ID, &k.Hash, &k.Name, &k.Hint, &scopes, &k.CreatedBy, &k.CreatedAt, &k.ExpiresAt, &k.LastUsedAt, &k.RevokedAt)
+	err := r.Scan(&k.ID, &k.Hash, &k.Name, &k.Hint, &scopes, &k.CreatedBy, &k.CreatedAt, &k.ExpiresAt, &k.LastUsedAt, &k.LastUsedIP, &k.RevokedAt)
 	k.Scopes = identity.DecodeScopes(scopes)
 	return err
 }
@@ -72,9 +73,9 @@ func (tx accountTx) Keys(ctx context.Context) (list []identity.Key, err error) {
 	return list, nil
 }
 
-// TouchKey notes when an API key was used.
-func (tx accountTx) TouchKey(ctx context.Context, id string, at int64) error {
-	if _, err := tx.exec(ctx, touchKey, at, id); err != nil {
+// TouchKey notes when an API key was used, and from where if that is known.
+func (tx accountTx) TouchKey(ctx context.Context, id string, last identity.Use) error {
+	if _, err := tx.exec(ctx, touchKey, last.At, last.IP, id); err != nil {
 		return fmt.Errorf("note use of API key: %w", err)
 	}
 	return nil

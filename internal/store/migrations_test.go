@@ -84,6 +84,10 @@ var earlier = []struct {
 		`SELECT hash || purpose || user_id FROM account_tokens`, "ffreset1",
 	},
 	{
+		2, `INSERT INTO api_keys (id, hash, name, hint, scopes, created_at, last_used_at) VALUES ('k_1', 'ff', 'CRM', 'kur_a', 'admin', 1000, 2000)`,
+		`SELECT name || last_used_at || last_used_ip FROM api_keys`, "CRM2000",
+	},
+	{
 		3, `INSERT INTO chats (id, kind, title, owner_id, last_seq, last_message_at, last_activity_at, member_count, created_by, created_at, updated_at)
 			VALUES (1, 'group', 'Дом', 1, 1, 1000, 1000, 1, 1, 1000, 1000)`,
 		`SELECT kind || title || owner_id || last_seq || member_count || top_reader || top_read || next_read FROM chats WHERE id = 1`, "groupДом111110",

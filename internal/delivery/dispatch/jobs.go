@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	// jobStep is how many deliveries of a webhook jobs let become due at most.
+	// jobStep is how many deliveries a job queues at once, jobMost how many of a webhook jobs let
+	// be due.
 	jobStep = 100
+	jobMost = 1000
 	// jobLogStep is how many events of the log a job looks at, at once.
 	jobLogStep = 500
 )
@@ -49,9 +51,9 @@ func (s *sending) runJob(ctx context.Context, j *Job) error {
 		case room <= 0:
 			return nil
 		case j.Kind == JobRecover:
-			err = s.recoverSome(ctx, j, room)
+			err = s.recoverSome(ctx, j, min(room, jobStep))
 		default:
-			err = s.replaySome(ctx, j, room)
+			err = s.replaySome(ctx, j, min(room, jobStep))
 		}
 		if err != nil {
 			return err

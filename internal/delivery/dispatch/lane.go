@@ -182,7 +182,7 @@ func (l *lane) jobRoom() int {
 	if l.limiter != nil {
 		takes = min(takes, float64(l.limiter.Limit())*tendEvery.Seconds())
 	}
-	return int(min(max(takes, 1), jobStep)) - l.waiting.Due
+	return int(min(max(takes, 1), jobMost)) - l.waiting.Due
 }
 
 // wakes returns when the lane can do something that it cannot do now; zero if time alone
