@@ -300,23 +300,30 @@ func TestS11_RegistrationsAreLimitedPerAddress(t *testing.T) {
 func TestS11_KnownAndUnknownTakeTheSameTime(t *testing.T) {
 	h := newHarness(t, "sqlite", func(o *identity.Options) { o.Limits.LoginFailures, o.Limits.LoginFailuresAddress = 1<<20, 1<<20 })
 	h.register("ann")
-	const samples = 15
-	took := map[string][]time.Duration{}
-	for range samples {
+	// The quickest of each, of as many as are needed on a busy machine: what else it does only adds.
+	const least, most = 15, 200
+	quickest := map[string]time.Duration{}
+	for n := 1; ; n++ {
 		for _, login := range []string{"ann", "bob", "ann@example.com", "bob@example.com"} {
 			start := time.Now()
 			_, err := h.Login(t.Context(), login, "wrong password", identity.Device{Address: "192.0.2.77"})
-			took[login] = append(took[login], time.Since(start))
+			took := time.Since(start)
+			if was, known := quickest[login]; !known || took < was {
+				quickest[login] = took
+			}
 			h.want(login, err, identity.ErrInvalidCredentials)
 		}
-	}
-	// The quickest of each: what else the machine does only adds.
-	quickest := func(login string) time.Duration { return slices.Min(took[login]) }
-	for _, pair := range [][2]string{{"ann", "bob"}, {"ann@example.com", "bob@example.com"}} {
-		known, unknown := quickest(pair[0]), quickest(pair[1])
-		// A ratio, as the machine is shared: without the decoy the unknown one takes a hundredth.
-		if r := float64(known) / float64(unknown); r < 0.7 || r > 1.4 {
-			t.Errorf("%s takes %v, %s %v", pair[0], known, pair[1], unknown)
+		alike := true
+		for _, pair := range [][2]string{{"ann", "bob"}, {"ann@example.com", "bob@example.com"}} {
+			// A ratio, as the machine is shared: without the decoy the unknown one takes a hundredth.
+			r := float64(quickest[pair[0]]) / float64(quickest[pair[1]])
+			alike = alike && r > 0.7 && r < 1.4
+		}
+		switch {
+		case alike && n >= least:
+			return
+		case n == most:
+			t.Fatalf("the quickest of %d: %v", most, quickest)
 		}
 	}
 }
