@@ -1,6 +1,6 @@
 // Package webhook is what a webhook and its receiver have to agree on: the bytes of a
 // body and the signatures over them. The server sends with it, and a receiver written in
-// Go may import it; it depends on the standard library only.
+// Go may import it; it depends on the standard library, and on jsontext, which is on its way there.
 //
 // # Bodies
 //
@@ -23,6 +23,11 @@
 // Nothing here keeps state; everything may be called at the same time.
 package webhook
 
+import (
+	"slices"
+	"strings"
+)
+
 // Headers of a request. HeaderWebhook and HeaderID differ by two letters only: the first
 // is the number of the webhook's configuration, the second the id of the event.
 const (
@@ -40,3 +45,17 @@ const (
 
 // MaxPayload is the most bytes a payload has in its canonical form (webhooks.md §4.16).
 const MaxPayload = 256 << 10
+
+// The headers that are ours or the connection's (webhooks.md §4.1).
+var (
+	ownHeaders = []string{
+		"host", "content-length", "content-type", "connection", "transfer-encoding", "te", "upgrade", "trailer", "user-agent", "accept-encoding",
+	}
+	ownHeaderPrefixes = []string{"x-webhook-", "webhook-", "ce-", "proxy-"}
+)
+
+// OwnHeader tells whether only the sender sets a header, so that the owner of a webhook cannot
+// have one of that name; it is in lower case.
+func OwnHeader(name string) bool {
+	return slices.Contains(ownHeaders, name) || slices.ContainsFunc(ownHeaderPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}

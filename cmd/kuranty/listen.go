@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/kuranty/kuranty/internal/client"
-	"github.com/kuranty/kuranty/internal/delivery"
 	"github.com/kuranty/kuranty/webhook"
 )
 
@@ -156,7 +155,7 @@ func (c *listenCmd) forwarder(g *globals) (*forwarder, error) {
 		if !headerName.MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
 			return nil, usageError{fmt.Errorf("--header: %q cannot be a header", excerpt([]byte(name)))}
 		}
-		if delivery.OwnHeader(strings.ToLower(name)) {
+		if webhook.OwnHeader(strings.ToLower(name)) {
 			return nil, usageError{fmt.Errorf("--header: %s is a header that only the server sets", name)}
 		}
 	}

@@ -400,14 +400,6 @@ func conditions(filter map[string]any) (n int) {
 	return n
 }
 
-// The headers that are ours or the connection's (spec/webhooks.md §4.1).
-var (
-	ownHeaders = []string{
-		"host", "content-length", "content-type", "connection", "transfer-encoding", "te", "upgrade", "trailer", "user-agent", "accept-encoding",
-	}
-	ownHeaderPrefixes = []string{"x-webhook-", "webhook-", "ce-", "proxy-"}
-)
-
 func headers(raw json.RawMessage, _ *Rules) (map[string]string, *problem) {
 	m, p := object(raw)
 	if p != nil {
@@ -438,16 +430,11 @@ func headers(raw json.RawMessage, _ *Rules) (map[string]string, *problem) {
 	return all, nil
 }
 
-// OwnHeader tells whether only the server sets a header; the name is in lower case.
-func OwnHeader(name string) bool {
-	return slices.Contains(ownHeaders, name) || slices.ContainsFunc(ownHeaderPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-}
-
 func headerName(name, lower string) *problem {
 	switch {
 	case name == "" || len(name) > maxHeaderName || strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
 		return wrong("is no name of a header: 1 to %d letters, digits and signs of !#$%%&'*+-.^_`|~", maxHeaderName)
-	case OwnHeader(lower):
+	case webhook.OwnHeader(lower):
 		return wrong("is a header that only the server sets")
 	}
 	return nil
