@@ -503,6 +503,11 @@ func TestReplaysLetWhatHappensPass(t *testing.T) {
 		r.await("the new event is due", func() bool {
 			return slices.ContainsFunc(r.deliveries(w.ID), func(d webhooks.Delivery) bool { return d.EventID == id })
 		})
+		head, err := r.store.Head(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.await("it is in its queue", func() bool { return r.dispatcher.Stats().Position >= head })
 		close(release)
 		r.await("the new event", func() bool {
 			return slices.ContainsFunc(rc.all(), func(e exchange) bool { return e.ticket() == now })
