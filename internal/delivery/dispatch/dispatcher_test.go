@@ -518,6 +518,39 @@ func TestReplaysLetWhatHappensPass(t *testing.T) {
 	})
 }
 
+// Deliveries that wait for hours to be tried again do not hold up a replay.
+func TestReplaysDoNotWaitForRetries(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		var broken atomic.Bool
+		broken.Store(true)
+		rc := receive(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+			if broken.Load() {
+				w.WriteHeader(500)
+			}
+		})
+		r.run()
+		r.ticket(1)
+		w := r.webhook(rc.URL, func(w *delivery.Webhook) {
+			w.RetrySchedule, w.RateLimit = delivery.Schedule{time.Hour}, &delivery.RateLimit{Max: 2, PerSeconds: 1}
+		})
+		r.await("known", func() bool { return r.knows(w) })
+		r.ticket(2)
+		r.await("two wait for an hour", func() bool {
+			waiting := 0
+			for _, d := range r.deliveries(w.ID) {
+				if d.State == delivery.StateRetrying {
+					waiting++
+				}
+			}
+			return waiting >= 2
+		})
+		broken.Store(false)
+		if job := r.job(w.ID, dispatch.JobReplay, time.Now().Add(-time.Minute)); job.Queued == 0 || job.Succeeded != job.Queued {
+			t.Errorf("replay %+v", job)
+		}
+	})
+}
+
 // knows waits until events reach a new webhook, by one.
 func (r *rig) knows(w *delivery.Webhook) bool {
 	r.ticket(1000)

@@ -10,10 +10,8 @@ import (
 )
 
 const (
-	// jobStep is how many deliveries a job queues at once, jobMost how many of a webhook jobs let
-	// be due.
+	// jobStep is how many deliveries a job queues at once, at most.
 	jobStep = 100
-	jobMost = 1000
 	// jobLogStep is how many events of the log a job looks at, at once.
 	jobLogStep = 500
 )
@@ -41,7 +39,7 @@ func (s *sending) runJob(ctx context.Context, j *Job) error {
 		l := s.lanes[j.Webhook]
 		room := 0
 		if l != nil {
-			room = l.jobRoom()
+			room = l.jobRoom(time.Now())
 		}
 		s.mu.Unlock()
 		var err error
@@ -51,9 +49,9 @@ func (s *sending) runJob(ctx context.Context, j *Job) error {
 		case room <= 0:
 			return nil
 		case j.Kind == JobRecover:
-			err = s.recoverSome(ctx, j, min(room, jobStep))
+			err = s.recoverSome(ctx, j, room)
 		default:
-			err = s.replaySome(ctx, j, min(room, jobStep))
+			err = s.replaySome(ctx, j, room)
 		}
 		if err != nil {
 			return err

@@ -173,8 +173,12 @@ func (l *lane) took(d time.Duration) {
 }
 
 // jobRoom is how many deliveries jobs may make due now: as many as the receiver takes until
-// jobs are looked at again, so that what happens meanwhile comes soon.
-func (l *lane) jobRoom() int {
+// jobs are looked at again, so that what happens meanwhile comes soon, and none while the
+// database has some that are due. What waits for its time to be tried again does not count.
+func (l *lane) jobRoom(now time.Time) int {
+	if !l.next.IsZero() && !l.next.After(now) {
+		return 0
+	}
 	takes := float64(l.w.InFlight())
 	if l.latency > 0 {
 		takes *= tendEvery.Seconds() / l.latency.Seconds()
@@ -182,7 +186,7 @@ func (l *lane) jobRoom() int {
 	if l.limiter != nil {
 		takes = min(takes, float64(l.limiter.Limit())*tendEvery.Seconds())
 	}
-	return int(min(max(takes, 1), jobMost)) - l.waiting.Due
+	return int(min(max(takes, 1), jobStep)) - l.inFlight - l.queued() - l.reserved
 }
 
 // wakes returns when the lane can do something that it cannot do now; zero if time alone

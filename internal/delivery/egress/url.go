@@ -81,6 +81,9 @@ func (g *Guard) parse(raw string) (*url.URL, error) {
 // escaped is a URL with spaces and characters other than ASCII behind its host written as
 // requests have them (RFC 3986, section 2.1).
 func escaped(raw string) string {
+	if !strings.ContainsFunc(raw, func(r rune) bool { return r == ' ' || r >= utf8.RuneSelf }) {
+		return raw // as nearly all are, and each request asks
+	}
 	_, behind, _ := strings.Cut(raw, "://")
 	at := strings.IndexAny(behind, "/?")
 	if at < 0 {
