@@ -530,6 +530,7 @@ func TestReplaysDoNotWaitForRetries(t *testing.T) {
 		})
 		r.run()
 		r.ticket(1)
+		r.await("nobody wants it", func() bool { return r.dispatcher.Stats().Position > 0 })
 		w := r.webhook(rc.URL, func(w *delivery.Webhook) {
 			w.RetrySchedule, w.RateLimit = delivery.Schedule{time.Hour}, &delivery.RateLimit{Max: 2, PerSeconds: 1}
 		})
