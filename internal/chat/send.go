@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/kuranty/kuranty/event"
@@ -189,12 +190,13 @@ func (s *Service) checkFiles(files []Attachment) error {
 
 // hash is what a repetition must agree in: text, files, reply (chat-api.md §C.4).
 func (in *Sending) hash() string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%d\x00%q\x00", in.ReplyTo, in.Text)
+	b := append(strconv.AppendInt(nil, in.ReplyTo, 10), 0)
+	b = append(strconv.AppendQuote(b, in.Text), 0)
 	for _, f := range in.Files {
-		fmt.Fprintf(h, "%q%q", f.ID, f.URL)
+		b = strconv.AppendQuote(strconv.AppendQuote(b, f.ID), f.URL)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
 }
 
 // post stores the message and the event that announces it.

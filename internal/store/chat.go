@@ -82,13 +82,18 @@ func (f *chatFields) finish() error {
 	return nil
 }
 
-// personColumns are those of a person, of a table called u, with what a message shows
-// of its sender; without a row they are those of nobody.
-const personColumns = `coalesce(u.id, 0), coalesce(u.name, ''), coalesce(u.username, ''), coalesce(nullif(u.avatar_file_id, ''), u.picture, ''), coalesce(u.kind, ''), coalesce(u.state, '')`
+// personColumns are those of a person, of a table called u; without a row they are those
+// of nobody. faceColumns are what a message shows of its sender beside the id.
+const (
+	faceColumns   = `coalesce(u.name, ''), coalesce(u.username, ''), coalesce(nullif(u.avatar_file_id, ''), u.picture, ''), coalesce(u.kind, '')`
+	personColumns = faceColumns + `, coalesce(u.id, 0), coalesce(u.state, '')`
+)
 
-func personDest(p *chat.Person) []any {
-	return []any{&p.ID, &p.Name, &p.Username, &p.Avatar, &p.Kind, &p.State}
+func faceDest(p *chat.Person) []any {
+	return []any{&p.Name, &p.Username, &p.Avatar, &p.Kind}
 }
+
+func personDest(p *chat.Person) []any { return append(faceDest(p), &p.ID, &p.State) }
 
 // fromJSON decodes a column that may be empty.
 func fromJSON(b []byte, v any) error {

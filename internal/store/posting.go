@@ -27,7 +27,7 @@ const (
 
 	moveSender = `UPDATE members SET read_seq = $1, delivered_seq = $1, read_at = $2, manual_unread_seq = 0, last_sent_at = $2
 		WHERE chat_id = $3 AND user_id = $4 AND state = 'active'`
-	movedSender = moveSender + ` RETURNING role, visible_from_seq`
+	movedSender = moveSender + ` RETURNING role`
 
 	// For PostgreSQL.
 	sender = `SELECT ` + personColumns + `, m.last_sent_at FROM members AS m JOIN users AS u ON u.id = m.user_id
@@ -35,7 +35,7 @@ const (
 	// For SQLite.
 	takeNumbersFor = takeNumbers + ` AND EXISTS (SELECT 1 FROM members AS m JOIN users AS u ON u.id = m.user_id
 		WHERE m.chat_id = $2 AND m.user_id = $3 AND m.state = 'active' AND u.state = 'active')`
-	senderAndChat = `SELECT ` + personColumns + `, m.last_sent_at, m.role, m.visible_from_seq, ` + takenColumns + `
+	senderAndChat = `SELECT ` + faceColumns + `, m.last_sent_at, m.role, ` + takenColumns + `
 		FROM members AS m JOIN users AS u ON u.id = m.user_id JOIN chats ON chats.id = m.chat_id WHERE m.chat_id = $1 AND m.user_id = $2`
 )
 
@@ -67,7 +67,7 @@ func (tx chatTx) postPostgres(ctx context.Context, p *chat.Posted, now int64) er
 	if p.Chat, err = tx.takeNumbers(ctx, m.Chat, m.User, now); err != nil {
 		return err
 	}
-	return tx.queryRow(ctx, movedSender, args(p.Chat.LastSeq, now, m.Chat, m.User), &m.Role, &m.VisibleFromSeq)
+	return tx.queryRow(ctx, movedSender, args(p.Chat.LastSeq, now, m.Chat, m.User), &m.Role)
 }
 
 // postSQLite has the whole database to itself, so it changes and reads in the order that
@@ -81,7 +81,8 @@ func (tx chatTx) postSQLite(ctx context.Context, p *chat.Posted, now int64) erro
 	case n == 0:
 		return sql.ErrNoRows
 	}
-	dest := append(personDest(&p.Sender), &m.LastSentAt, &m.Role, &m.VisibleFromSeq)
+	p.Sender.ID, p.Sender.State = m.User, chat.Active
+	dest := append(faceDest(&p.Sender), &m.LastSentAt, &m.Role)
 	if err := tx.queryRow(ctx, senderAndChat, args(m.Chat, m.User), append(dest, f.taken()...)...); err != nil {
 		return err
 	}
