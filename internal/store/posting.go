@@ -30,7 +30,7 @@ const (
 	movedSender = moveSender + ` RETURNING role`
 
 	// For PostgreSQL.
-	sender = `SELECT ` + personColumns + `, m.last_sent_at FROM members AS m JOIN users AS u ON u.id = m.user_id
+	sender = `SELECT ` + faceColumns + `, m.last_sent_at FROM members AS m JOIN users AS u ON u.id = m.user_id
 		WHERE m.chat_id = $1 AND m.user_id = $2 AND m.state = 'active' AND u.state = 'active'`
 	// For SQLite.
 	takeNumbersFor = takeNumbers + ` AND EXISTS (SELECT 1 FROM members AS m JOIN users AS u ON u.id = m.user_id
@@ -43,6 +43,7 @@ const (
 func (tx chatTx) Post(ctx context.Context, id, user, now int64) (p chat.Posted, err error) {
 	p.Chat.ID = id
 	p.Member = chat.Member{Chat: id, User: user, State: chat.Active}
+	p.Sender = chat.Person{ID: user, State: chat.Active} // only such may send
 	if tx.dialect == Postgres {
 		err = tx.postPostgres(ctx, &p, now)
 	} else {
@@ -60,7 +61,7 @@ func (tx chatTx) Post(ctx context.Context, id, user, now int64) (p chat.Posted, 
 // chat's row. And again when that row is ours: a removal that came first has been stored.
 func (tx chatTx) postPostgres(ctx context.Context, p *chat.Posted, now int64) error {
 	m := &p.Member
-	if err := tx.queryRow(ctx, sender, args(m.Chat, m.User), append(personDest(&p.Sender), &m.LastSentAt)...); err != nil {
+	if err := tx.queryRow(ctx, sender, args(m.Chat, m.User), append(faceDest(&p.Sender), &m.LastSentAt)...); err != nil {
 		return err
 	}
 	var err error
@@ -81,7 +82,6 @@ func (tx chatTx) postSQLite(ctx context.Context, p *chat.Posted, now int64) erro
 	case n == 0:
 		return sql.ErrNoRows
 	}
-	p.Sender.ID, p.Sender.State = m.User, chat.Active
 	dest := append(faceDest(&p.Sender), &m.LastSentAt, &m.Role)
 	if err := tx.queryRow(ctx, senderAndChat, args(m.Chat, m.User), append(dest, f.taken()...)...); err != nil {
 		return err

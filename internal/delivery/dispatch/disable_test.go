@@ -3,7 +3,6 @@ package dispatch_test
 import (
 	"net/http"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,13 +29,7 @@ func (r *rig) patch(id int64, body string) {
 // it is off by hand nothing is recorded (spec/webhooks.md §7.9).
 func TestR20_SwitchedOffForFailuresLosesNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
-		var broken atomic.Bool
-		broken.Store(true)
-		rc := receive(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
-			if broken.Load() {
-				w.WriteHeader(http.StatusNotFound)
-			}
-		})
+		rc, mend := refuse(t, http.StatusNotFound)
 		about := receive(t, nil)
 		wh := r.webhook(rc.URL)
 		r.webhook(about.URL, types("webhook.disabled"))
@@ -54,24 +47,17 @@ func TestR20_SwitchedOffForFailuresLosesNothing(t *testing.T) {
 		for i := range int64(kept) {
 			r.ticket(1000 + i)
 		}
-		late := func() (all []webhooks.Delivery) {
-			for _, d := range r.deliveries(wh.ID) {
-				if d.State == delivery.StatePaused {
-					all = append(all, d)
-				}
-			}
-			return all
-		}
+		late := func() int { return len(r.deliveriesIn(wh.ID, delivery.StatePaused)) }
 		r.await("kept, and nothing is under way", func() bool {
 			all := r.deliveries(wh.ID)
 			return len(all) == int(n)+kept && !slices.ContainsFunc(all, func(d webhooks.Delivery) bool { return d.State != delivery.StatePaused && !d.State.Final() })
 		})
-		before, waiting := rc.count(), len(late())
+		before, waiting := rc.count(), late()
 
-		broken.Store(false)
+		mend()
 		began := time.Now()
 		r.patch(wh.ID, `{"is_active":true}`)
-		r.await("released", func() bool { return rc.count() == before+waiting && len(late()) == 0 })
+		r.await("released", func() bool { return rc.count() == before+waiting && late() == 0 })
 		got := rc.all()[before:]
 		if took, least := time.Since(began), time.Duration((waiting-1)/10)*time.Second; took < least {
 			t.Errorf("%d were sent in %v, want at least %v", waiting, took, least)

@@ -124,20 +124,14 @@ func TestGivingUpIsNotToldWithoutEnd(t *testing.T) {
 		never := receive(t, status(404))
 		a, b := r.webhook(never.URL, types("*")), r.webhook(never.URL, types("*"))
 		r.run()
-		all := func() []webhooks.Delivery { return slices.Concat(r.deliveries(a.ID), r.deliveries(b.ID)) }
+		both := func(state delivery.State) int {
+			return len(r.deliveriesIn(a.ID, state)) + len(r.deliveriesIn(b.ID, state))
+		}
 		for n := range int64(2) { // what an echo of the first would bring comes before the second
 			r.ticket(n)
-			r.await("the notices of both", func() bool {
-				given := 0
-				for _, d := range all() {
-					if d.State == delivery.StateExhausted {
-						given++
-					}
-				}
-				return given >= 4*int(n+1)
-			})
+			r.await("the notices of both", func() bool { return both(delivery.StateExhausted) >= 4*int(n+1) })
 		}
-		if n := len(all()); n != 8 {
+		if n := both(""); n != 8 {
 			t.Errorf("%d deliveries, want two events and two notices, each twice", n)
 		}
 	})
@@ -147,13 +141,7 @@ func TestGivingUpIsNotToldWithoutEnd(t *testing.T) {
 // is switched on again.
 func TestR20_AGoneReceiverLosesNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
-		var gone atomic.Bool
-		gone.Store(true)
-		rc := receive(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
-			if gone.Load() {
-				w.WriteHeader(http.StatusGone)
-			}
-		})
+		rc, mend := refuse(t, http.StatusGone)
 		about := receive(t, nil)
 		wh := r.webhook(rc.URL, func(w *delivery.Webhook) { w.MaxInFlight = 1 })
 		r.webhook(about.URL, types("webhook.*"))
@@ -169,7 +157,7 @@ func TestR20_AGoneReceiverLosesNothing(t *testing.T) {
 			all := r.deliveries(wh.ID)
 			return len(all) == 2 && all[0].State == delivery.StatePaused
 		})
-		gone.Store(false)
+		mend()
 		patch, err := delivery.ParsePatch([]byte(`{"is_active":true}`), delivery.Rules{})
 		if err != nil {
 			t.Fatal(err)
@@ -451,13 +439,7 @@ func TestAttemptsByHand(t *testing.T) {
 // count how it went.
 func TestRecoverAndReplay(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
-		var broken atomic.Bool
-		broken.Store(true)
-		rc := receive(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
-			if broken.Load() {
-				w.WriteHeader(500)
-			}
-		})
+		rc, mend := refuse(t, 500)
 		since := time.Now().Add(-time.Minute)
 		wh := r.webhook(rc.URL, func(w *delivery.Webhook) { w.RetrySchedule = delivery.Schedule{} })
 		r.run()
@@ -468,7 +450,7 @@ func TestRecoverAndReplay(t *testing.T) {
 			all := r.deliveries(wh.ID)
 			return len(all) == 5 && !slices.ContainsFunc(all, func(d webhooks.Delivery) bool { return d.State != delivery.StateExhausted })
 		})
-		broken.Store(false)
+		mend()
 		job := r.job(wh.ID, dispatch.JobRecover, since)
 		if job.Matched != 5 || job.Queued != 5 || job.Succeeded != 5 || job.Failed != 0 {
 			t.Errorf("recovery %+v", job)
@@ -521,13 +503,7 @@ func TestReplaysLetWhatHappensPass(t *testing.T) {
 // Deliveries that wait for hours to be tried again do not hold up a replay.
 func TestReplaysDoNotWaitForRetries(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
-		var broken atomic.Bool
-		broken.Store(true)
-		rc := receive(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
-			if broken.Load() {
-				w.WriteHeader(500)
-			}
-		})
+		rc, mend := refuse(t, 500)
 		r.run()
 		r.ticket(1)
 		r.await("nobody wants it", func() bool { return r.dispatcher.Stats().Position > 0 })
@@ -536,16 +512,8 @@ func TestReplaysDoNotWaitForRetries(t *testing.T) {
 		})
 		r.await("known", func() bool { return r.knows(w) })
 		r.ticket(2)
-		r.await("two wait for an hour", func() bool {
-			waiting := 0
-			for _, d := range r.deliveries(w.ID) {
-				if d.State == delivery.StateRetrying {
-					waiting++
-				}
-			}
-			return waiting >= 2
-		})
-		broken.Store(false)
+		r.await("two wait for an hour", func() bool { return len(r.deliveriesIn(w.ID, delivery.StateRetrying)) >= 2 })
+		mend()
 		if job := r.job(w.ID, dispatch.JobReplay, time.Now().Add(-time.Minute)); job.Queued == 0 || job.Succeeded != job.Queued {
 			t.Errorf("replay %+v", job)
 		}

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,7 +183,13 @@ func (r *rig) ticket(n int64) string {
 // deliveries returns those of a webhook, newest first.
 func (r *rig) deliveries(id int64) []webhooks.Delivery {
 	r.t.Helper()
-	all, _, err := r.hooks.Deliveries(r.t.Context(), id, webhooks.DeliveryQuery{Limit: 200})
+	return r.deliveriesIn(id, "")
+}
+
+// deliveriesIn returns those in a state.
+func (r *rig) deliveriesIn(id int64, state delivery.State) []webhooks.Delivery {
+	r.t.Helper()
+	all, _, err := r.hooks.Deliveries(r.t.Context(), id, webhooks.DeliveryQuery{State: state, Limit: 200})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -250,6 +257,18 @@ func receive(t *testing.T, answer func(n int, w http.ResponseWriter, req *http.R
 	}))
 	t.Cleanup(rc.Close)
 	return rc
+}
+
+// refuse starts a receiver that answers with a status until it is mended.
+func refuse(t *testing.T, code int) (rc *receiver, mend func()) {
+	t.Helper()
+	var mended atomic.Bool
+	rc = receive(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		if !mended.Load() {
+			w.WriteHeader(code)
+		}
+	})
+	return rc, func() { mended.Store(true) }
 }
 
 func (rc *receiver) all() []exchange {
