@@ -10,6 +10,7 @@ var (
 	descStatements   = desc("database_statements_total", "Statements run by write transactions.")
 	descQueries      = desc("database_queries_total", "Statements run only to read.")
 	descWritesBusy   = desc("database_refused_total", "Writes answered with a retryable error.")
+	descUnindexed    = desc("database_unindexed", "New messages that wait for the full-text index.")
 	descSinkPosition = desc("log_position", "Position up to which a sink has announced the event log.", "sink")
 	descSinkBehind   = desc("log_behind", "Events that a sink has not announced yet.", "sink")
 	descSinkLag      = desc("log_lag_seconds", "Age of the oldest event that a sink has not announced yet.", "sink")
@@ -23,7 +24,7 @@ var (
 
 // backendDescriptions are the figures of what stands on the database.
 var backendDescriptions = []*prometheus.Desc{
-	descDatabaseUp, descWrites, descCommits, descCommitTime, descStatements, descQueries, descWritesBusy,
+	descDatabaseUp, descWrites, descCommits, descCommitTime, descStatements, descQueries, descWritesBusy, descUnindexed,
 	descSinkPosition, descSinkBehind, descSinkLag, descSinkDone, descSinkRefused, descSinkFailures, descAlerts, descMail, descMembersKept,
 }
 
@@ -47,6 +48,7 @@ func (b *backend) collect(out chan<- prometheus.Metric) {
 	counter(descStatements, float64(s.Statements))
 	counter(descQueries, float64(s.Queries))
 	counter(descWritesBusy, float64(s.Refused))
+	gauge(descUnindexed, float64(s.Unindexed))
 	for _, k := range b.log.Stats() {
 		gauge(descSinkPosition, float64(k.Position), k.Sink)
 		gauge(descSinkBehind, float64(k.Behind), k.Sink)

@@ -10,10 +10,8 @@ import (
 )
 
 const (
-	// A new message is in nobody's place, and is not looked for.
-	indexNewSQLite = `INSERT INTO message_index (rowid, tokens, facts) VALUES ($1, $2, $3)`
-	indexSQLite    = `INSERT OR REPLACE INTO message_index (rowid, tokens, facts) VALUES ($1, $2, $3)`
-	indexPostgres  = `INSERT INTO message_index (rowid, tsv) VALUES ($1, ($2::text || $3::text)::tsvector)
+	indexSQLite   = `INSERT OR REPLACE INTO message_index (rowid, tokens, facts) VALUES ($1, $2, $3)`
+	indexPostgres = `INSERT INTO message_index (rowid, tsv) VALUES ($1, ($2::text || $3::text)::tsvector)
 		ON CONFLICT (rowid) DO UPDATE SET tsv = excluded.tsv`
 	unindexSQLite   = `DELETE FROM message_index WHERE rowid IN (SELECT value FROM json_each($1))`
 	unindexPostgres = `DELETE FROM message_index WHERE rowid IN (SELECT value::bigint FROM jsonb_array_elements_text($1::jsonb))`
@@ -24,7 +22,8 @@ func (tx chatTx) Index(ctx context.Context, m *chat.Message, words string) error
 	if tx.dialect == Postgres {
 		return tx.changeIndex(ctx, indexPostgres, m.ID, words, factsTSVector(m.Chat, m.Text))
 	}
-	return tx.changeIndex(ctx, indexNewSQLite, m.ID, words, facts(m.Chat, m.Text))
+	tx.indexing = append(tx.indexing, indexing{indexSQLite, args(m.ID, words, facts(m.Chat, m.Text)), len(words)})
+	return nil
 }
 
 // Reindex implements chat's search.
@@ -49,17 +48,10 @@ func (tx *Tx) index(ctx context.Context, id, chat int64, text string) error {
 	return tx.changeIndex(ctx, indexSQLite, id, search.IndexText(text), facts(chat, text))
 }
 
-// indexing is a statement that changes the full-text index.
-type indexing struct {
-	query string
-	args  []any
-}
-
-// changeIndex changes the index: at once on PostgreSQL, before the commit on SQLite. The
-// transaction is the same; it does not see the change itself.
+// changeIndex changes the index: at once on PostgreSQL, right before the commit on SQLite.
 func (tx *Tx) changeIndex(ctx context.Context, query string, args ...any) error {
 	if tx.dialect == SQLite {
-		tx.indexing = append(tx.indexing, indexing{query, args})
+		tx.indexing, tx.indexNow = append(tx.indexing, indexing{query: query, args: args}), true
 		return nil
 	}
 	if _, err := tx.exec(ctx, query, args...); err != nil {

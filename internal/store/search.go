@@ -84,6 +84,7 @@ const indexedChats = 256
 
 // FindMessages implements chat's search.
 func (tx chatTx) FindMessages(ctx context.Context, user int64, q chat.SearchPage) (found []chat.Found, count int, err error) {
+	tx.store.indexed(ctx)
 	inChats := q.Chats
 	if inChats == nil {
 		if inChats, err = tx.fewChats(ctx, user); err != nil {

@@ -204,6 +204,7 @@ func searchIsPrivate(t *testing.T, c *chats, many bool) {
 // terms are the lexemes the index holds, in any row.
 func (c *chats) terms() []string {
 	c.t.Helper()
+	c.store.Indexed(c.t.Context())
 	var all string
 	if c.store.Driver() == store.SQLite {
 		c.store.MustExec(c.t, `CREATE VIRTUAL TABLE IF NOT EXISTS message_terms USING fts5vocab(message_index, row)`)

@@ -68,8 +68,7 @@ func (s *Store) openSQLite(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("open database %s: %w", s.o.Path, err), single.Close())
 	}
-	s.writer = &writer{store: s, db: single, conn: conn, queue: make(chan *operation, queueLength), ended: make(chan struct{})}
-	close(s.writer.ended) // until it is started
+	s.writer = newWriter(s, single, conn)
 	if err := checkSQLite(ctx, conn); err != nil {
 		return err
 	}
@@ -90,7 +89,7 @@ func (s *Store) openSQLite(ctx context.Context) error {
 	}
 	s.writer.ended = make(chan struct{})
 	go s.writer.run()
-	return nil
+	return s.indexRest(ctx)
 }
 
 // truncateLog writes the log of changes into the file and empties it. Who writes waits
@@ -151,6 +150,16 @@ type writer struct {
 	pos int64
 	// careful is for how many more groups each operation has a savepoint of its own.
 	careful int
+	behind  backlog
+}
+
+// newWriter returns a writer that is not started.
+func newWriter(s *Store, db *sql.DB, conn *sql.Conn) *writer {
+	w := &writer{store: s, db: db, conn: conn, queue: make(chan *operation, queueLength), ended: make(chan struct{})}
+	close(w.ended)
+	w.behind.late = time.NewTimer(waitingFor)
+	w.behind.late.Stop() // until something waits
+	return w
 }
 
 // carefulFor is how many groups have savepoints after one that needed them.
@@ -214,11 +223,16 @@ func (w *writer) run() {
 		select {
 		case op := <-w.queue:
 			group = append(group, op)
+		case <-w.behind.late.C:
+			group = append(group, indexOperation())
 		case <-w.store.closing.Done():
 			select {
 			case op := <-w.queue:
 				group = append(group, op)
 			default:
+				if len(w.behind.waiting) > 0 {
+					w.commit(append(group, indexOperation()))
+				}
 				return
 			}
 		}
@@ -291,11 +305,12 @@ func (w *writer) begin(ctx context.Context, group []*operation) ([]*operation, e
 func (w *writer) commit(group []*operation) {
 	ctx := context.Background() // nobody may cancel half a group
 	first := w.pos
+	var waiting []indexing
 	err := w.store.Err()
 	if err == nil {
 		group, err = w.begin(ctx, group)
 		if err == nil {
-			err = w.index(ctx, group)
+			waiting, err = w.index(ctx, group)
 		}
 		if err == nil {
 			for _, op := range group {
@@ -318,9 +333,11 @@ func (w *writer) commit(group []*operation) {
 	}
 	if err != nil {
 		w.pos = first
+		w.behind.wait()
 		err = classify(err)
 		w.store.setUnready(err)
 	} else {
+		w.behind.keep(waiting)
 		w.store.setUnready(nil)
 		w.store.count.groups.Add(1)
 		w.store.count.writes.Add(uint64(len(group)))
@@ -393,23 +410,6 @@ func (w *writer) perform(ctx context.Context, op *operation) error {
 	}
 	_, err := w.exec(ctx, `RELEASE operation`)
 	return err
-}
-
-// index writes what the operations of a group put into the full-text index and took out
-// of it. FTS5 writes a piece of index at every savepoint and merges the pieces later, so
-// that one piece for the whole group saves most of the work.
-func (w *writer) index(ctx context.Context, group []*operation) error {
-	for _, op := range group {
-		if op.err != nil {
-			continue
-		}
-		for _, c := range op.tx.indexing {
-			if _, err := w.exec(ctx, c.query, c.args...); err != nil {
-				return fmt.Errorf("index messages: %w", err)
-			}
-		}
-	}
-	return nil
 }
 
 // call contains a panic to the operation that raised it.

@@ -110,6 +110,8 @@ type Stats struct {
 	Queries uint64
 	// CommitTime is how long all commits took together.
 	CommitTime time.Duration
+	// Unindexed are new messages that wait for the full-text index (SQLite only).
+	Unindexed int64
 }
 
 // Open opens the database, brings its schema up to date and checks that an
@@ -201,11 +203,15 @@ func (s *Store) Ready() error {
 
 // Stats returns the store's counters.
 func (s *Store) Stats() Stats {
-	return Stats{
+	stats := Stats{
 		Writes: s.count.writes.Load(), Groups: s.count.groups.Load(), Refused: s.count.refused.Load(),
 		Statements: s.count.statements.Load(), Queries: s.count.queries.Load(),
 		CommitTime: time.Duration(s.count.commitNanos.Load()),
 	}
+	if s.writer != nil {
+		stats.Unindexed = s.writer.behind.length.Load()
+	}
+	return stats
 }
 
 // Update runs f in a write transaction. f may run several times, or with others in one

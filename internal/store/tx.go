@@ -22,8 +22,10 @@ type Tx struct {
 	changed    bool
 	// events were appended and wait for the commit.
 	events []event.Event
-	// indexing are changes of the full-text index that wait for the commit (SQLite).
+	// indexing are changes of the full-text index that wait for the commit, if indexNow, or
+	// for a later one (SQLite).
 	indexing []indexing
+	indexNow bool
 	heldBack //nolint:unused // see mistakes.go
 	// xid is the number of the transaction, once an event was appended (PostgreSQL).
 	xid string
