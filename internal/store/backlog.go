@@ -25,9 +25,9 @@ const (
 )
 
 // mergedPages is how many pages of pieces are merged when one is written, beside one for every
-// two messages in it. FTS5 by itself would merge hundreds now and then, in a commit of 80 ms.
+// four messages in it. FTS5 by itself would merge hundreds now and then, in a commit of 80 ms.
 const (
-	mergedPages = 16
+	mergedPages = 8
 	mergeIndex  = `INSERT INTO message_index (message_index, rank) VALUES ('merge', $1)`
 )
 
@@ -67,7 +67,7 @@ func (w *writer) index(ctx context.Context, group []*operation) (waiting []index
 			return nil, fmt.Errorf("index messages: %w", err)
 		}
 	}
-	if _, err := w.exec(ctx, mergeIndex, mergedPages+len(waiting)/2); err != nil {
+	if _, err := w.exec(ctx, mergeIndex, mergedPages+len(waiting)/4); err != nil {
 		return nil, fmt.Errorf("merge the index of messages: %w", err)
 	}
 	return nil, nil
