@@ -120,26 +120,34 @@ func (s *Store) indexed(ctx context.Context) {
 
 const lastIndexed = `coalesce((SELECT rowid FROM message_index ORDER BY rowid DESC LIMIT 1), 0)`
 
-// indexRest indexes what a process left that did not end well: messages after the last one
-// in the index. If that is not whole, [Store.Reindex] comes to them.
+// indexRest has what a process left that did not end well wait for the index: messages after
+// the last one in it. If that is not whole, [Store.Reindex] comes to them.
 func (s *Store) indexRest(ctx context.Context) error {
-	for n := reindexStep; n == reindexStep; {
+	after := int64(-1) // where the index ends
+	for {
+		n, last := 0, int64(0)
 		err := s.Update(ctx, func(tx *Tx) error {
 			n = 0
 			version, err := tx.meta(ctx, analyzerKey)
 			if err != nil || version != strconv.Itoa(search.Version) {
 				return err
 			}
-			var last int64
-			if err := tx.queryRow(ctx, `SELECT `+lastIndexed, nil, &last); err != nil {
-				return err
+			from := after
+			if from < 0 {
+				if err := tx.queryRow(ctx, `SELECT `+lastIndexed, nil, &from); err != nil {
+					return err
+				}
 			}
-			n, _, err = tx.indexAfter(ctx, last)
+			n, last, err = tx.indexAfter(ctx, from)
+			tx.indexNow = false // they wait as when they were new
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("index the last messages: %w", err)
 		}
+		if n < reindexStep {
+			return nil
+		}
+		after = last
 	}
-	return nil
 }

@@ -102,6 +102,7 @@ func TestWhatAKilledProcessLeftIsIndexed(t *testing.T) {
 		t.Errorf("what the next start mends is said to be wrong: %q, %v", faults, err)
 	}
 	s := open(t, store.Options{Path: c.path})
+	s.Indexed(t.Context()) // as a search does
 	var n int
 	s.MustQuery(t, `SELECT count(*) FROM message_index`, nil, &n)
 	if n != stored {

@@ -22,7 +22,7 @@ func (tx chatTx) Index(ctx context.Context, m *chat.Message, words string) error
 	if tx.dialect == Postgres {
 		return tx.changeIndex(ctx, indexPostgres, m.ID, words, factsTSVector(m.Chat, m.Text))
 	}
-	tx.indexing = append(tx.indexing, indexing{indexSQLite, args(m.ID, words, facts(m.Chat, m.Text)), len(words)})
+	tx.indexing = append(tx.indexing, entry(m.ID, m.Chat, m.Text, words))
 	return nil
 }
 
@@ -45,7 +45,13 @@ func (tx *Tx) index(ctx context.Context, id, chat int64, text string) error {
 	if tx.dialect == Postgres {
 		return tx.changeIndex(ctx, indexPostgres, id, search.TSVector(text), factsTSVector(chat, text))
 	}
-	return tx.changeIndex(ctx, indexSQLite, id, search.IndexText(text), facts(chat, text))
+	tx.indexing, tx.indexNow = append(tx.indexing, entry(id, chat, text, search.IndexText(text))), true
+	return nil
+}
+
+// entry puts a message into SQLite's index.
+func entry(id, chat int64, text, words string) indexing {
+	return indexing{indexSQLite, args(id, words, facts(chat, text)), len(words)}
 }
 
 // changeIndex changes the index: at once on PostgreSQL, right before the commit on SQLite.
