@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kuranty/kuranty/internal/chat"
@@ -17,27 +18,28 @@ func (c *chats) indexedMessages() (n int64) {
 	return n
 }
 
-// allIndexed waits until nothing waits for the index any more, which nobody asks it for.
-func (c *chats) allIndexed(want int64) {
-	c.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); c.store.Stats().Unindexed > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			c.t.Fatalf("after 10 s %d messages wait for the index", c.store.Stats().Unindexed)
-		}
-	}
-	if n := c.indexedMessages(); n != want {
-		c.t.Errorf("the index has %d messages, want %d", n, want)
-	}
+// later is when what waited for the index now has been written, or tried; in a bubble of synctest.
+func later() {
+	time.Sleep(store.WaitingFor)
+	synctest.Wait()
 }
 
 func TestNewMessagesAreIndexedSoon(t *testing.T) {
-	c := openChats(t, store.SQLite, chat.Options{})
-	p := c.people(2)
-	g := c.group(p...)
-	for n := range int64(3) {
-		c.send(p[0], g, "снова новое")
-		c.allIndexed(n + 1)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := openChats(t, store.SQLite, chat.Options{})
+		p := c.people(2)
+		g := c.group(p...)
+		for n := range int64(3) {
+			c.send(p[0], g, "снова новое")
+			if waiting := c.store.Stats().Unindexed; waiting != 1 {
+				t.Errorf("after message %d %d messages wait", n+1, waiting)
+			}
+			later()
+			if waiting, indexed := c.store.Stats().Unindexed, c.indexedMessages(); waiting != 0 || indexed != n+1 {
+				t.Errorf("%v after message %d %d messages wait and %d are indexed", store.WaitingFor, n+1, waiting, indexed)
+			}
+		}
+	})
 }
 
 func TestCloseIndexesWhatWaits(t *testing.T) {
@@ -92,7 +94,7 @@ func TestWhatAKilledProcessLeftIsIndexed(t *testing.T) {
 			last = m.ID
 		}
 	}
-	c.allIndexed(stored)
+	c.store.Indexed(t.Context())
 	c.store.MustExec(t, `DELETE FROM message_index WHERE rowid > `+fmt.Sprint(last))
 	if err := c.store.Close(); err != nil {
 		t.Fatal(err)
@@ -113,23 +115,27 @@ func TestWhatAKilledProcessLeftIsIndexed(t *testing.T) {
 // With a full disk messages that wait are not found, and are indexed when there is room
 // again, though nobody writes.
 func TestR27_WhatWaitsIsIndexedWhenThereIsRoom(t *testing.T) {
-	c := openChats(t, store.SQLite, chat.Options{})
-	p := c.person("a")
-	c.store.MustExec(t, `PRAGMA max_page_count = 1`) // SQLite makes that what there is
-	const messages = 100
-	if err := c.store.IndexNew(t.Context(), 1, messages, strings.Repeat("много слов ", 300)); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(10 * time.Second); c.store.Ready() == nil; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("after 10 s nobody has tried to index what waits")
+	synctest.Test(t, func(t *testing.T) {
+		c := openChats(t, store.SQLite, chat.Options{})
+		p := c.person("a")
+		c.store.MustExec(t, `PRAGMA max_page_count = 1`) // SQLite makes that what there is
+		const messages = 100
+		if err := c.store.IndexNew(t.Context(), 1, messages, strings.Repeat("много слов ", 300)); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if _, err := c.SearchMessages(t.Context(), p, chat.SearchQuery{Q: "слов"}); err != nil {
-		t.Errorf("search with a full disk: %v", err)
-	}
-	c.store.MustExec(t, `PRAGMA max_page_count = 1073741823`)
-	c.allIndexed(messages)
+		later()
+		if c.store.Ready() == nil {
+			t.Error("nobody has tried to index what waits")
+		}
+		if _, err := c.SearchMessages(t.Context(), p, chat.SearchQuery{Q: "слов"}); err != nil {
+			t.Errorf("search with a full disk: %v", err)
+		}
+		c.store.MustExec(t, `PRAGMA max_page_count = 1073741823`)
+		later()
+		if waiting, indexed := c.store.Stats().Unindexed, c.indexedMessages(); waiting != 0 || indexed != messages {
+			t.Errorf("with room again %d messages wait and %d are indexed", waiting, indexed)
+		}
+	})
 }
 
 // Pieces of the index are merged as they are written, and not by FTS5, which would let

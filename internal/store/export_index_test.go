@@ -6,6 +6,9 @@ import (
 	"github.com/kuranty/kuranty/internal/chat"
 )
 
+// WaitingFor is how long a new message waits for the index.
+const WaitingFor = waitingFor
+
 // Indexed has the full-text index know every message that is stored.
 func (s *Store) Indexed(ctx context.Context) { s.indexed(ctx) }
 
