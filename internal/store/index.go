@@ -20,7 +20,7 @@ const (
 // Index implements chat's search.
 func (tx chatTx) Index(ctx context.Context, m *chat.Message, words string) error {
 	if tx.dialect == Postgres {
-		return tx.changeIndex(ctx, indexing{query: indexPostgres, args: args(m.ID, words, factsTSVector(m.Chat, m.Text))})
+		return tx.changeIndex(ctx, indexPostgres, m.ID, words, factsTSVector(m.Chat, m.Text))
 	}
 	tx.indexing = append(tx.indexing, entry(m.ID, m.Chat, m.Text, words))
 	return nil
@@ -37,15 +37,16 @@ func (tx chatTx) Unindex(ctx context.Context, messages []int64) error {
 	if err != nil {
 		return err
 	}
-	return tx.changeIndex(ctx, indexing{query: tx.text(unindexSQLite, unindexPostgres), args: args(list)})
+	return tx.changeIndex(ctx, tx.text(unindexSQLite, unindexPostgres), list)
 }
 
 // index puts a text into the index, in the place of what was there of the message.
 func (tx *Tx) index(ctx context.Context, id, chat int64, text string) error {
 	if tx.dialect == Postgres {
-		return tx.changeIndex(ctx, indexing{query: indexPostgres, args: args(id, search.TSVector(text), factsTSVector(chat, text))})
+		return tx.changeIndex(ctx, indexPostgres, id, search.TSVector(text), factsTSVector(chat, text))
 	}
-	return tx.changeIndex(ctx, entry(id, chat, text, search.IndexText(text)))
+	tx.indexing, tx.indexNow = append(tx.indexing, entry(id, chat, text, search.IndexText(text))), true
+	return nil
 }
 
 // entry puts a message into SQLite's index.
@@ -54,12 +55,12 @@ func entry(id, chat int64, text, words string) indexing {
 }
 
 // changeIndex changes the index: at once on PostgreSQL, right before the commit on SQLite.
-func (tx *Tx) changeIndex(ctx context.Context, c indexing) error {
+func (tx *Tx) changeIndex(ctx context.Context, query string, args ...any) error {
 	if tx.dialect == SQLite {
-		tx.indexing, tx.indexNow = append(tx.indexing, c), true
+		tx.indexing, tx.indexNow = append(tx.indexing, indexing{query: query, args: args}), true
 		return nil
 	}
-	if _, err := tx.exec(ctx, c.query, c.args...); err != nil {
+	if _, err := tx.exec(ctx, query, args...); err != nil {
 		return fmt.Errorf("index message: %w", err)
 	}
 	return nil
