@@ -15,6 +15,7 @@ import (
 	sqlite "modernc.org/sqlite"
 	sqlitecode "modernc.org/sqlite/lib"
 
+	"github.com/kuranty/kuranty/event"
 	"github.com/kuranty/kuranty/internal/store/gather"
 )
 
@@ -341,17 +342,32 @@ func (w *writer) commit(group []*operation) {
 		w.store.setUnready(nil)
 		w.store.count.groups.Add(1)
 		w.store.count.writes.Add(uint64(len(group)))
+		w.announce(group)
 	}
 	for _, op := range group {
 		if err != nil {
 			op.err = err
-		} else if op.err == nil && len(op.tx.events) > 0 && w.store.o.Committed != nil {
-			w.store.o.Committed(op.tx.events)
-		}
-		if err == nil {
+		} else {
 			_ = mistakenlyAfter(ctx, w.store, &op.tx)
 		}
 		op.answer()
+	}
+}
+
+// announce hands on the events of a group that is stored, all at once: who follows the log
+// has a turn for each call.
+func (w *writer) announce(group []*operation) {
+	if w.store.o.Committed == nil {
+		return
+	}
+	var events []event.Event
+	for _, op := range group {
+		if op.err == nil {
+			events = append(events, op.tx.events...)
+		}
+	}
+	if len(events) > 0 {
+		w.store.o.Committed(events)
 	}
 }
 
