@@ -153,6 +153,26 @@ func TestHistoryForNew(t *testing.T) {
 }
 
 // Whoever is removed has nothing of the chat from then on, and hears why (chat-api.md I8).
+func TestGoneSendNothing(t *testing.T) {
+	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
+		for what, gone := range map[string]string{
+			"sender": `UPDATE users SET state = 'deleted' WHERE id = $1`,
+			"chat":   `UPDATE chats SET state = 'deleted' WHERE created_by = $1`,
+		} {
+			u := c.people(2)
+			id := c.group(u...)
+			before := c.types(id)
+			c.store.MustExec(t, gone, u[0])
+			if _, _, err := c.Send(t.Context(), u[0], id, chat.Sending{Text: "?"}); !errors.Is(err, chat.ErrNotFound) {
+				t.Errorf("%s: send: %v", what, err)
+			}
+			if after := c.types(id); !slices.Equal(before, after) {
+				t.Errorf("%s: events are %v", what, after)
+			}
+		}
+	})
+}
+
 func TestRemovedMemberGetsNothing(t *testing.T) {
 	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
 		ctx := t.Context()

@@ -33,10 +33,9 @@ const (
 	sender = `SELECT ` + faceColumns + `, m.last_sent_at FROM members AS m JOIN users AS u ON u.id = m.user_id
 		WHERE m.chat_id = $1 AND m.user_id = $2 AND m.state = 'active' AND u.state = 'active'`
 	// For SQLite.
-	takeNumbersFor = takeNumbers + ` AND EXISTS (SELECT 1 FROM members AS m JOIN users AS u ON u.id = m.user_id
-		WHERE m.chat_id = $2 AND m.user_id = $3 AND m.state = 'active' AND u.state = 'active')`
 	senderAndChat = `SELECT ` + faceColumns + `, m.last_sent_at, m.role, ` + takenColumns + `
-		FROM members AS m JOIN users AS u ON u.id = m.user_id JOIN chats ON chats.id = m.chat_id WHERE m.chat_id = $1 AND m.user_id = $2`
+		FROM members AS m JOIN users AS u ON u.id = m.user_id JOIN chats ON chats.id = m.chat_id
+		WHERE m.chat_id = $1 AND m.user_id = $2 AND m.state = 'active' AND u.state = 'active' AND chats.state = 'active'`
 )
 
 // Post implements chat's sending.
@@ -71,22 +70,20 @@ func (tx chatTx) postPostgres(ctx context.Context, p *chat.Posted, now int64) er
 	return tx.queryRow(ctx, movedSender, args(p.Chat.LastSeq, now, m.Chat, m.User), &m.Role)
 }
 
-// postSQLite has the whole database to itself, so it changes and reads in the order that
-// costs least. RETURNING would cost more than the rest of a statement: a table of its own,
-// and a journal in case the statement is undone.
+// postSQLite has the whole database to itself: what it has read is so until it changes it,
+// and need not be asked for again. RETURNING would cost more than the rest of a statement: a
+// table of its own, and a journal in case the statement is undone.
 func (tx chatTx) postSQLite(ctx context.Context, p *chat.Posted, now int64) error {
-	m, f := &p.Member, chatFields{c: &p.Chat}
-	switch n, err := tx.exec(ctx, takeNumbersFor, now, m.Chat, m.User); {
-	case err != nil:
-		return err
-	case n == 0:
-		return sql.ErrNoRows
-	}
+	m, c, f := &p.Member, &p.Chat, chatFields{c: &p.Chat}
 	dest := append(faceDest(&p.Sender), &m.LastSentAt, &m.Role)
 	if err := tx.queryRow(ctx, senderAndChat, args(m.Chat, m.User), append(dest, f.taken()...)...); err != nil {
 		return err
 	}
-	if _, err := tx.exec(ctx, moveSender, p.Chat.LastSeq, now, m.Chat, m.User); err != nil {
+	if _, err := tx.exec(ctx, takeNumbers, now, m.Chat, m.User); err != nil {
+		return err
+	}
+	c.LastSeq, c.LastEventSeq, c.LastMessageAt = c.LastSeq+1, c.LastEventSeq+1, max(c.LastMessageAt, now)
+	if _, err := tx.exec(ctx, moveSender, c.LastSeq, now, m.Chat, m.User); err != nil {
 		return err
 	}
 	return f.finish()
