@@ -152,7 +152,7 @@ func TestHistoryForNew(t *testing.T) {
 	})
 }
 
-// Whoever is removed has nothing of the chat from then on, and hears why (chat-api.md I8).
+// Who is gone, or whose chat is, sends nothing, though still counted a member.
 func TestGoneSendNothing(t *testing.T) {
 	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
 		for what, gone := range map[string]string{
@@ -173,6 +173,7 @@ func TestGoneSendNothing(t *testing.T) {
 	})
 }
 
+// Whoever is removed has nothing of the chat from then on, and hears why (chat-api.md I8).
 func TestRemovedMemberGetsNothing(t *testing.T) {
 	onChats(t, chat.Options{}, func(t *testing.T, c *chats) {
 		ctx := t.Context()

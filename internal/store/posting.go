@@ -29,13 +29,13 @@ const (
 		WHERE chat_id = $3 AND user_id = $4 AND state = 'active'`
 	movedSender = moveSender + ` RETURNING role`
 
+	// maySend are the rows m and u of who may send.
+	maySend = ` WHERE m.chat_id = $1 AND m.user_id = $2 AND m.state = 'active' AND u.state = 'active'`
 	// For PostgreSQL.
-	sender = `SELECT ` + faceColumns + `, m.last_sent_at FROM members AS m JOIN users AS u ON u.id = m.user_id
-		WHERE m.chat_id = $1 AND m.user_id = $2 AND m.state = 'active' AND u.state = 'active'`
+	sender = `SELECT ` + faceColumns + `, m.last_sent_at FROM members AS m JOIN users AS u ON u.id = m.user_id` + maySend
 	// For SQLite.
 	senderAndChat = `SELECT ` + faceColumns + `, m.last_sent_at, m.role, ` + takenColumns + `
-		FROM members AS m JOIN users AS u ON u.id = m.user_id JOIN chats ON chats.id = m.chat_id
-		WHERE m.chat_id = $1 AND m.user_id = $2 AND m.state = 'active' AND u.state = 'active' AND chats.state = 'active'`
+		FROM members AS m JOIN users AS u ON u.id = m.user_id JOIN chats ON chats.id = m.chat_id` + maySend + ` AND chats.state = 'active'`
 )
 
 // Post implements chat's sending.
@@ -71,8 +71,9 @@ func (tx chatTx) postPostgres(ctx context.Context, p *chat.Posted, now int64) er
 }
 
 // postSQLite has the whole database to itself: what it has read is so until it changes it,
-// and need not be asked for again. RETURNING would cost more than the rest of a statement: a
-// table of its own, and a journal in case the statement is undone.
+// so it does itself what takeNumbers does, and asks for nothing twice. RETURNING would cost
+// more than the rest of a statement: a table of its own, and a journal in case the statement
+// is undone.
 func (tx chatTx) postSQLite(ctx context.Context, p *chat.Posted, now int64) error {
 	m, c, f := &p.Member, &p.Chat, chatFields{c: &p.Chat}
 	dest := append(faceDest(&p.Sender), &m.LastSentAt, &m.Role)
